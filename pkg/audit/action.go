@@ -1,0 +1,31 @@
+package audit
+
+// Action names something worth proving. docs/audit-events.md describes each.
+type Action string
+
+// The catalogue of actions.
+const (
+	UserInvited           Action = "user.invited"
+	UserSuspended         Action = "user.suspended"
+	UserResumed           Action = "user.resumed"
+	CredentialRegistered  Action = "credential.registered"
+	CredentialRenamed     Action = "credential.renamed"
+	CredentialRemoved     Action = "credential.removed"
+	CredentialQuarantined Action = "credential.quarantined"
+	SignIn                Action = "session.signed_in"
+	SignOut               Action = "session.signed_out"
+	SessionRevoked        Action = "session.revoked"
+	CodeIssued            Action = "code.issued"
+	CodeRedeemed          Action = "code.redeemed"
+	TokenRefreshed        Action = "token.refreshed"
+	TokenIssued           Action = "token.issued"
+	GrantRevoked          Action = "grant.revoked"
+	KeyCreated            Action = "key.created"
+	KeyActivated          Action = "key.activated"
+	KeyRetired            Action = "key.retired"
+	ClientCreated         Action = "client.created"
+	ClientChanged         Action = "client.changed"
+	ClientDeleted         Action = "client.deleted"
+	MetadataLoaded        Action = "metadata.loaded"
+	TrustApplied          Action = "trust.applied"
+)

@@ -1,0 +1,44 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/touchstone-id/touchstone/pkg/denial"
+	"github.com/touchstone-id/touchstone/pkg/postgres"
+)
+
+// Entry is one line of the record.
+type Entry struct {
+	ID          string            `db:"id" json:"id"`
+	At          time.Time         `db:"at" json:"at"`
+	Action      Action            `db:"action" json:"action"`
+	Outcome     string            `db:"outcome" json:"outcome"`
+	Reason      denial.Reason     `db:"reason" json:"reason,omitempty"`
+	UserID      string            `db:"user_id" json:"user_id,omitempty"`
+	ClientID    string            `db:"client_id" json:"client_id,omitempty"`
+	Credential  string            `db:"credential" json:"credential,omitempty"`
+	Session     string            `db:"session" json:"session,omitempty"`
+	GrantID     string            `db:"grant_id" json:"grant_id,omitempty"`
+	Address     string            `db:"address" json:"address,omitempty"`
+	Correlation string            `db:"correlation" json:"correlation,omitempty"`
+	Details     map[string]string `db:"details" json:"details,omitempty"`
+}
+
+// Recent returns the newest entries, newest first, at most limit of them.
+func Recent(ctx context.Context, q postgres.Querier, limit int) ([]Entry, error) {
+	rows, err := q.Query(ctx, `
+		select id::text, at, action, outcome, reason, user_id, client_id, credential, session, grant_id, address, correlation, details
+		from audit_entry order by at desc, id desc limit $1`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read audit entries: %w", err)
+	}
+	entries, err := pgx.CollectRows(rows, pgx.RowToStructByName[Entry])
+	if err != nil {
+		return nil, fmt.Errorf("read audit entries: %w", err)
+	}
+	return entries, nil
+}
