@@ -1,0 +1,142 @@
+package trust
+
+import (
+	"slices"
+	"time"
+
+	"github.com/touchstone-id/touchstone/pkg/claim"
+)
+
+// Trust is one trust file, checked. It is immutable: readers share it.
+type Trust struct {
+	// Version is a short hash of the file's meaning; tokens carry it as trust_version.
+	Version string
+	// Levels are the assurance levels, weakest first; the built-in ones included.
+	Levels []Level
+	// APIs are the protected APIs, in the order of the file.
+	APIs []API
+	// Clients are the OAuth clients that the file declares.
+	Clients []Client
+}
+
+// Level is a named set of required facts.
+type Level struct {
+	Name  string
+	Facts []claim.Fact
+}
+
+// API is one protected API.
+type API struct {
+	// Name identifies the API in file names and policies: lower-case letters, digits, hyphens.
+	Name string
+	// Title is what people read.
+	Title string
+	// Audience is the absolute URI in aud, without trailing slash; it is also the resource indicator (RFC 8707).
+	Audience string
+	// Path is where the gateway mounts the API, starting with a slash.
+	Path string
+	// Backend is the URL behind the gateway.
+	Backend string
+	// Scopes are what a client may ask for.
+	Scopes []Scope
+	// Surface says whom the API serves: developer-portal, self-service or administrative.
+	Surface string
+	// TokenLifetime is the life of access tokens, 1 to 60 minutes.
+	TokenLifetime time.Duration
+	// SigningAlgorithm is RS256 (default), PS256 or ES256.
+	SigningAlgorithm string
+	// Origins are the browser origins that may call through CORS.
+	Origins []string
+	// Automation lists the workloads whose automation tokens (idtyp=app) may call.
+	Automation []string
+	// Require holds for every operation.
+	Require Requirement
+	// Operations are the operations with their own, additional requirements.
+	Operations []Operation
+}
+
+// Scope is one permission of an API.
+type Scope struct{ Name, Title string }
+
+// Operation is one operation of an API.
+type Operation struct {
+	Name, Title string
+	// Method is an HTTP method in upper case.
+	Method string
+	// URLTemplate is the path below the API's path, such as /{id}/refund.
+	URLTemplate string
+	// Require is added to what the API requires.
+	Require Requirement
+}
+
+// Requirement is what a token must show.
+type Requirement struct {
+	// Level names an assurance level; its facts are required.
+	Level string
+	// Facts are required beside those of the level.
+	Facts []claim.Fact
+	// Scopes and Roles must all be granted.
+	Scopes []string
+	Roles  []string
+	// MaxAge bounds the age of auth_time; zero means no bound.
+	MaxAge time.Duration
+}
+
+// Client is an OAuth client that the file declares. Its secrets are never in the file.
+type Client struct {
+	ID, Name string
+	// Kind is public, confidential or workload.
+	Kind                   string
+	RedirectURIs           []string
+	PostLogoutRedirectURIs []string
+	GrantTypes             []string
+	// Scopes lists identity scopes and API scopes alike.
+	Scopes []string
+	// APIs names the APIs the client may ask tokens for.
+	APIs []string
+}
+
+// API returns the API with this audience.
+func (t *Trust) API(audience string) (API, bool) {
+	i := slices.IndexFunc(t.APIs, func(a API) bool { return a.Audience == audience })
+	if i < 0 {
+		return API{}, false
+	}
+	return t.APIs[i], true
+}
+
+// FactsOf returns the facts a level requires, sorted, or nil for an unknown level.
+func (t *Trust) FactsOf(level string) []claim.Fact {
+	for _, l := range t.Levels {
+		if l.Name == level {
+			return claim.NewFacts(l.Facts...)
+		}
+	}
+	return nil
+}
+
+// LevelOf returns the highest level whose facts are all present, or "" when
+// not even the weakest is met.
+func (t *Trust) LevelOf(facts claim.Facts) string {
+	met := ""
+	for _, l := range t.Levels {
+		if len(facts.Missing(l.Facts...)) == 0 {
+			met = l.Name
+		}
+	}
+	return met
+}
+
+// Wanted returns all the facts a requirement asks for, those of its level included, sorted.
+func (t *Trust) Wanted(r Requirement) []claim.Fact {
+	return claim.NewFacts(append(t.FactsOf(r.Level), r.Facts...)...)
+}
+
+// builtInLevels are present in every trust file.
+func builtInLevels() []Level {
+	return []Level{
+		{claim.LevelPhishingResistant, []claim.Fact{claim.FactUV}},
+		{claim.LevelPhishingResistantHardware, []claim.Fact{
+			claim.FactUV, claim.FactDeviceBound, claim.FactAttested, claim.FactHardware, claim.FactMetadataCurrent}},
+	}
+}
