@@ -1,0 +1,201 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/touchstone-id/touchstone/pkg/account"
+	"github.com/touchstone-id/touchstone/pkg/denial"
+	"github.com/touchstone-id/touchstone/pkg/postgres"
+	"github.com/touchstone-id/touchstone/pkg/secret"
+)
+
+// RefreshParams are what a client presents with a refresh token (RFC 6749
+// section 6). The client must have been authenticated.
+type RefreshParams struct {
+	Token    secret.Value
+	ClientID ClientID
+	// Scopes narrows the scopes of the next access token; nil keeps all.
+	Scopes []string
+}
+
+// Refresh spends a refresh token by one guarded update and replaces it. A
+// second use is the denial RefreshReplayed and revokes the grant. The person,
+// the passkey and the grant are checked again; the facts of the sign-in stay as
+// they were. On every denial that consumed or revoked something the returned
+// Grant names the client; otherwise it is zero.
+func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Grant, error) {
+	var g Grant
+	var frozen []byte
+	var tokenExpires time.Time
+	var revoked *time.Time
+	var active, usable bool
+	err := tx.QueryRow(ctx, `
+		update refresh_token t set spent_at = $2
+		from access_grant g, account a, credential c
+		where t.digest = $1 and t.spent_at is null and g.id = t.grant_id and a.id = g.user_id and c.id = g.credential
+		returning g.id::text, g.client_id, g.user_id, a.name, a.display_name, g.scopes, g.audience, g.authentication, g.expires_at,
+			t.expires_at, g.revoked_at, a.status = 'active', c.removed_at is null and c.quarantined_at is null`,
+		p.Token.Digest(), now).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &frozen, &g.ExpiresAt,
+		&tokenExpires, &revoked, &active, &usable)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return refreshReplayed(ctx, tx, now, p)
+	}
+	if err != nil {
+		return Grant{}, fmt.Errorf("refresh: %w", err)
+	}
+	switch {
+	case g.ClientID != p.ClientID:
+		err = denial.New(denial.RefreshOtherClient, "token of %s presented by %s", g.ClientID, p.ClientID)
+	case revoked != nil:
+		return g, denial.New(denial.GrantRevoked, "revoked at %s", revoked)
+	case !now.Before(tokenExpires) || !now.Before(g.ExpiresAt):
+		return g, denial.New(denial.RefreshExpired, "")
+	case !active:
+		err = denial.New(denial.UserSuspended, "")
+	case !usable:
+		err = denial.New(denial.CredentialRemoved, "")
+	}
+	if err != nil {
+		why, _ := denial.ReasonOf(err)
+		return g, errors.Join(Revoke(ctx, tx, now, g.ID, string(why)), err)
+	}
+	if g.Authentication, err = thaw(frozen); err != nil {
+		return Grant{}, err
+	}
+	return g, g.replaceToken(ctx, tx, now)
+}
+
+// replaceToken stores the next refresh token of the grant.
+func (g *Grant) replaceToken(ctx context.Context, tx pgx.Tx, now time.Time) error {
+	g.RefreshToken = secret.New()
+	expires := now.Add(RefreshIdle)
+	if g.ExpiresAt.Before(expires) {
+		expires = g.ExpiresAt
+	}
+	_, err := tx.Exec(ctx, `insert into refresh_token (digest, grant_id, issued_at, expires_at) values ($1, $2, $3, $4)`,
+		g.RefreshToken.Digest(), g.ID, now, expires)
+	if err != nil {
+		return fmt.Errorf("replace refresh token: %w", err)
+	}
+	return nil
+}
+
+// refreshReplayed tells a token that was never issued from one that comes
+// again, and ends the grant of the latter.
+func refreshReplayed(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Grant, error) {
+	var g Grant
+	err := tx.QueryRow(ctx, `
+		select g.id::text, g.client_id, coalesce(g.user_id, '') from refresh_token t join access_grant g on g.id = t.grant_id where t.digest = $1`,
+		p.Token.Digest()).Scan(&g.ID, &g.ClientID, &g.UserID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Grant{}, denial.New(denial.RefreshUnknown, "")
+	}
+	if err != nil {
+		return Grant{}, fmt.Errorf("look for a replayed refresh token: %w", err)
+	}
+	if err := Revoke(ctx, tx, now, g.ID, string(denial.RefreshReplayed)); err != nil {
+		return Grant{}, err
+	}
+	return g, denial.New(denial.RefreshReplayed, "presented by %s", p.ClientID)
+}
+
+// Narrow returns the scopes of the next access token: the wanted ones, all of
+// which must have been granted, or all granted ones when none are named. The
+// denial is ScopeWidened (RFC 6749 section 6).
+func Narrow(granted, wanted []string) ([]string, error) {
+	if wanted == nil {
+		return granted, nil
+	}
+	for _, s := range wanted {
+		if !slices.Contains(granted, s) {
+			return nil, denial.New(denial.ScopeWidened, "scope %q was not granted", s)
+		}
+	}
+	return wanted, nil
+}
+
+// Revoke ends a grant: its refresh tokens are refused from now on, and so are
+// its access tokens wherever we are asked. Ending it again changes nothing.
+func Revoke(ctx context.Context, tx pgx.Tx, now time.Time, grantID, why string) error {
+	_, err := tx.Exec(ctx, `update access_grant set revoked_at = $2, revoked_why = $3 where id = $1 and revoked_at is null`, grantID, now, why)
+	if err != nil {
+		return fmt.Errorf("revoke grant: %w", err)
+	}
+	return nil
+}
+
+// RevokeToken ends the grant of a refresh token that this client holds (RFC
+// 7009 section 2.1). It returns the zero Grant when the token is not a refresh
+// token of the client.
+func RevokeToken(ctx context.Context, tx pgx.Tx, now time.Time, token secret.Value, client ClientID) (Grant, error) {
+	var g Grant
+	err := tx.QueryRow(ctx, `
+		update access_grant g set revoked_at = coalesce(g.revoked_at, $3), revoked_why = case when g.revoked_at is null then 'revoked_by_client' else g.revoked_why end
+		from refresh_token t where t.digest = $1 and g.id = t.grant_id and g.client_id = $2
+		returning g.id::text, g.client_id, coalesce(g.user_id, '')`, token.Digest(), client, now).Scan(&g.ID, &g.ClientID, &g.UserID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Grant{}, nil
+	}
+	if err != nil {
+		return Grant{}, fmt.Errorf("revoke token: %w", err)
+	}
+	return g, nil
+}
+
+// RevokeSession ends every grant of a browser session and returns how many there were.
+func RevokeSession(ctx context.Context, tx pgx.Tx, now time.Time, session, why string) (int, error) {
+	tag, err := tx.Exec(ctx, `update access_grant set revoked_at = $2, revoked_why = $3 where session = $1 and revoked_at is null`, session, now, why)
+	return int(tag.RowsAffected()), wrap(err, "revoke grants of a session")
+}
+
+// RevokeCredential ends every grant that a passkey proved and returns how many there were.
+func RevokeCredential(ctx context.Context, tx pgx.Tx, now time.Time, credential, why string) (int, error) {
+	tag, err := tx.Exec(ctx, `update access_grant set revoked_at = $2, revoked_why = $3 where credential = $1 and revoked_at is null`, credential, now, why)
+	return int(tag.RowsAffected()), wrap(err, "revoke grants of a passkey")
+}
+
+// RevokeUser ends every grant of a person and returns how many there were.
+func RevokeUser(ctx context.Context, tx pgx.Tx, now time.Time, user account.ID, why string) (int, error) {
+	tag, err := tx.Exec(ctx, `update access_grant set revoked_at = $2, revoked_why = $3 where user_id = $1 and revoked_at is null`, user, now, why)
+	return int(tag.RowsAffected()), wrap(err, "revoke grants of a person")
+}
+
+// revokeClient ends every grant of a client.
+func revokeClient(ctx context.Context, tx pgx.Tx, now time.Time, client ClientID) error {
+	_, err := tx.Exec(ctx, `update access_grant set revoked_at = $2, revoked_why = 'client_deleted' where client_id = $1 and revoked_at is null`, client, now)
+	return wrap(err, "revoke grants of a client")
+}
+
+func wrap(err error, doing string) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}
+
+// Standing returns a grant that still stands: not revoked, not expired, the
+// person active and the passkey still there. Otherwise the denial TokenInvalid.
+func Standing(ctx context.Context, q postgres.Querier, now time.Time, grantID string) (Grant, error) {
+	var g Grant
+	var frozen []byte
+	err := q.QueryRow(ctx, `
+		select g.id::text, g.client_id, coalesce(g.user_id, ''), coalesce(a.name, ''), coalesce(a.display_name, ''), g.scopes, g.audience, g.authentication, g.expires_at
+		from access_grant g left join account a on a.id = g.user_id left join credential c on c.id = g.credential
+		where g.id = $1 and g.revoked_at is null and g.expires_at > $2
+			and (g.user_id is null or a.status = 'active' and c.removed_at is null and c.quarantined_at is null)`,
+		grantID, now).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &frozen, &g.ExpiresAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Grant{}, denial.New(denial.TokenInvalid, "the grant does not stand")
+	}
+	if err != nil {
+		return Grant{}, fmt.Errorf("look up grant: %w", err)
+	}
+	g.Authentication, err = thaw(frozen)
+	return g, err
+}
