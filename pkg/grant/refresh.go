@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,7 +24,8 @@ type RefreshParams struct {
 }
 
 // Refresh spends a refresh token by one guarded update and replaces it. A
-// second use is the denial RefreshReplayed and revokes the grant. The person,
+// request for scopes that were not granted spends nothing and is the denial
+// ScopeWidened, with the zero Grant. A second use is the denial RefreshReplayed and revokes the grant. The person,
 // the passkey and the grant are checked again; the facts of the sign-in stay as
 // they were. On every denial that consumed or revoked something the returned
 // Grant names the client; otherwise it is zero.
@@ -39,12 +39,13 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 		update refresh_token t set spent_at = $2
 		from access_grant g, account a, credential c
 		where t.digest = $1 and t.spent_at is null and g.id = t.grant_id and a.id = g.user_id and c.id = g.credential
+			and ($3::text[] is null or $3 <@ g.scopes)
 		returning g.id::text, g.client_id, g.user_id, a.name, a.display_name, g.scopes, g.audience, g.authentication, g.expires_at,
 			t.expires_at, g.revoked_at, a.status = 'active', c.removed_at is null and c.quarantined_at is null`,
-		p.Token.Digest(), now).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &frozen, &g.ExpiresAt,
+		p.Token.Digest(), now, p.Scopes).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &frozen, &g.ExpiresAt,
 		&tokenExpires, &revoked, &active, &usable)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return refreshReplayed(ctx, tx, now, p)
+		return notRefreshed(ctx, tx, now, p)
 	}
 	if err != nil {
 		return Grant{}, fmt.Errorf("refresh: %w", err)
@@ -63,7 +64,13 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 	}
 	if err != nil {
 		why, _ := denial.ReasonOf(err)
-		return g, errors.Join(Revoke(ctx, tx, now, g.ID, string(why)), err)
+		if fault := Revoke(ctx, tx, now, g.ID, string(why)); fault != nil {
+			return Grant{}, fault
+		}
+		return g, err
+	}
+	if p.Scopes != nil {
+		g.Scopes = p.Scopes
 	}
 	if g.Authentication, err = thaw(frozen); err != nil {
 		return Grant{}, err
@@ -86,38 +93,27 @@ func (g *Grant) replaceToken(ctx context.Context, tx pgx.Tx, now time.Time) erro
 	return nil
 }
 
-// refreshReplayed tells a token that was never issued from one that comes
-// again, and ends the grant of the latter.
-func refreshReplayed(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Grant, error) {
+// notRefreshed tells a token that was never issued, or that asks for too much,
+// from one that comes again, and ends the grant of the latter.
+func notRefreshed(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Grant, error) {
 	var g Grant
+	var spent bool
 	err := tx.QueryRow(ctx, `
-		select g.id::text, g.client_id, coalesce(g.user_id, '') from refresh_token t join access_grant g on g.id = t.grant_id where t.digest = $1`,
-		p.Token.Digest()).Scan(&g.ID, &g.ClientID, &g.UserID)
-	if errors.Is(err, pgx.ErrNoRows) {
+		select g.id::text, g.client_id, coalesce(g.user_id, ''), t.spent_at is not null
+		from refresh_token t join access_grant g on g.id = t.grant_id where t.digest = $1`,
+		p.Token.Digest()).Scan(&g.ID, &g.ClientID, &g.UserID, &spent)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
 		return Grant{}, denial.New(denial.RefreshUnknown, "")
-	}
-	if err != nil {
+	case err != nil:
 		return Grant{}, fmt.Errorf("look for a replayed refresh token: %w", err)
+	case !spent:
+		return Grant{}, denial.New(denial.ScopeWidened, "asked for %q", p.Scopes)
 	}
 	if err := Revoke(ctx, tx, now, g.ID, string(denial.RefreshReplayed)); err != nil {
 		return Grant{}, err
 	}
 	return g, denial.New(denial.RefreshReplayed, "presented by %s", p.ClientID)
-}
-
-// Narrow returns the scopes of the next access token: the wanted ones, all of
-// which must have been granted, or all granted ones when none are named. The
-// denial is ScopeWidened (RFC 6749 section 6).
-func Narrow(granted, wanted []string) ([]string, error) {
-	if wanted == nil {
-		return granted, nil
-	}
-	for _, s := range wanted {
-		if !slices.Contains(granted, s) {
-			return nil, denial.New(denial.ScopeWidened, "scope %q was not granted", s)
-		}
-	}
-	return wanted, nil
 }
 
 // Revoke ends a grant: its refresh tokens are refused from now on, and so are

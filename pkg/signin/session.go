@@ -1,0 +1,131 @@
+package signin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/touchstone-id/touchstone/pkg/account"
+	"github.com/touchstone-id/touchstone/pkg/denial"
+	"github.com/touchstone-id/touchstone/pkg/grant"
+)
+
+// maxUserAgent bounds what is kept of a browser's description of itself, in bytes.
+const maxUserAgent = 200
+
+// seenEvery is how stale seen_at may become before it is written again, so that
+// a busy session does not write at every request.
+const seenEvery = time.Minute
+
+// Session is a signed-in browser.
+type Session struct {
+	// ID is public: it is the sid of tokens. The cookie's identifier is another value.
+	ID             string
+	User           account.User
+	Authentication grant.Authentication
+	CreatedAt      time.Time
+	SeenAt         time.Time
+	ExpiresAt      time.Time
+	UserAgent      string
+	Address        string
+	// ThisBrowser marks the session of the browser that asks.
+	ThisBrowser bool
+}
+
+// newSessionID returns a fresh random sid.
+func newSessionID() string { return uuid.NewString() }
+
+// Current returns the session of the request's browser. Denials: SignInRequired
+// without one; SessionEnded when it was revoked or has expired; UserSuspended;
+// CredentialRemoved when its passkey is gone or paused.
+func (f *Flow) Current(r *http.Request) (Session, error) {
+	identifier := f.identifier(r)
+	if identifier.Empty() {
+		return Session{}, denial.New(denial.SignInRequired, "")
+	}
+	now := f.options.Now()
+	var s Session
+	var frozen []byte
+	var revoked *time.Time
+	var usable bool
+	err := f.options.Pool.QueryRow(r.Context(), `
+		select s.id, s.user_id, a.handle, a.name, a.display_name, a.status, a.created_at, s.authentication, s.created_at, s.seen_at, s.expires_at, s.user_agent, s.address,
+			s.revoked_at, c.removed_at is null and c.quarantined_at is null
+		from session s join account a on a.id = s.user_id join credential c on c.id = s.credential
+		where s.digest = $1`, identifier.Digest()).Scan(
+		&s.ID, &s.User.ID, &s.User.Handle, &s.User.Name, &s.User.DisplayName, &s.User.Status, &s.User.CreatedAt, &frozen, &s.CreatedAt, &s.SeenAt, &s.ExpiresAt, &s.UserAgent, &s.Address,
+		&revoked, &usable)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Session{}, denial.New(denial.SignInRequired, "")
+	case err != nil:
+		return Session{}, fmt.Errorf("read session: %w", err)
+	case revoked != nil || !now.Before(s.ExpiresAt) || now.Sub(s.SeenAt) > idleLife:
+		return Session{}, denial.New(denial.SessionEnded, "session %s", s.ID)
+	case !s.User.Active():
+		return Session{}, denial.New(denial.UserSuspended, "session %s", s.ID)
+	case !usable:
+		return Session{}, denial.New(denial.CredentialRemoved, "session %s", s.ID)
+	}
+	if err := json.Unmarshal(frozen, &s.Authentication); err != nil {
+		return Session{}, fmt.Errorf("read session's authentication: %w", err)
+	}
+	s.ThisBrowser = true
+	if now.Sub(s.SeenAt) > seenEvery {
+		if err := f.touch(r.Context(), s.ID, now); err != nil {
+			return Session{}, err
+		}
+	}
+	return s, nil
+}
+
+// touch notes that the session was seen.
+func (f *Flow) touch(ctx context.Context, id string, now time.Time) error {
+	if _, err := f.options.Pool.Exec(ctx, `update session set seen_at = $2 where id = $1 and seen_at < $2`, id, now); err != nil {
+		return fmt.Errorf("note that a session was seen: %w", err)
+	}
+	return nil
+}
+
+// Sessions returns the live sessions of the person signed in here, newest
+// first. Denials are those of Current.
+func (f *Flow) Sessions(ctx context.Context, r *http.Request) ([]Session, error) {
+	current, err := f.Current(r)
+	if err != nil {
+		return nil, err
+	}
+	now := f.options.Now()
+	rows, err := f.options.Pool.Query(ctx, `
+		select id, created_at, seen_at, expires_at, user_agent, address from session
+		where user_id = $1 and revoked_at is null and expires_at > $2 and seen_at > $3 order by seen_at desc, id`,
+		current.User.ID, now, now.Add(-idleLife))
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	return pgx.CollectRows(rows, func(c pgx.CollectableRow) (Session, error) {
+		s := Session{User: current.User}
+		err := c.Scan(&s.ID, &s.CreatedAt, &s.SeenAt, &s.ExpiresAt, &s.UserAgent, &s.Address)
+		s.ThisBrowser = s.ID == current.ID
+		return s, err
+	})
+}
+
+// shorten bounds a user agent and drops what is not printable text.
+func shorten(userAgent string) string {
+	if len(userAgent) > maxUserAgent {
+		userAgent = userAgent[:maxUserAgent]
+	}
+	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, userAgent), "")
+}
