@@ -1,0 +1,25 @@
+.POSIX:
+GO = go
+BUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w'
+
+help: ## show these targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+run: build ## start everything for development: Postgres, server, gateway, sample API, playground
+	@scripts/install-postgres
+	@exec bin/touchstone dev $(ARGS)
+
+build: ## build both commands into bin/
+	@$(BUILD) -o bin/ ./cmd/...
+
+test: ## run every check and test, installing what they need
+	@scripts/install-postgres
+	@scripts/install-test-tools
+	@echo '== gofmt'; test -z "$$(gofmt -l cmd pkg migrations web e2e | tee /dev/stderr)"
+	@echo '== vet'; $(GO) vet ./...
+	@echo '== tests'; CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+clean: ## remove what was built; .touchstone with its data stays
+	rm -rf bin
+
+.PHONY: help run build test clean
