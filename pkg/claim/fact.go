@@ -87,7 +87,7 @@ type Facts []Fact
 
 // NewFacts sorts the facts and drops repetitions.
 func NewFacts(facts ...Fact) Facts {
-	set := slices.Clone(facts)
+	set := append([]Fact{}, facts...)
 	sort.Slice(set, func(i, j int) bool { return set[i] < set[j] })
 	return Facts(slices.Compact(set))
 }

@@ -1,6 +1,7 @@
 package passkey
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -119,6 +120,9 @@ func (rp *RelyingParty) VerifyLogin(ctx context.Context, tx pgx.Tx, now time.Tim
 
 // verifyLogin checks the assertion itself; it reads and writes nothing.
 func (rp *RelyingParty) verifyLogin(session webauthn.SessionData, parsed *protocol.ParsedCredentialAssertionData, s stored) (*webauthn.Credential, error) {
+	if !bytes.Equal(parsed.Response.UserHandle, s.user.Handle) {
+		return nil, denial.New(denial.ResponseInvalid, "the credential is not this person's")
+	}
 	if parsed.Response.AuthenticatorData.Flags.HasBackupEligible() != s.BackupEligible {
 		return nil, denial.New(denial.BackupFlagsChanged, "")
 	}
@@ -129,12 +133,7 @@ func (rp *RelyingParty) verifyLogin(session webauthn.SessionData, parsed *protoc
 	known := webauthn.Credential{ID: s.credentialID, PublicKey: s.key, Flags: webauthn.NewCredentialFlags(protocol.AuthenticatorFlags(s.flags)),
 		Authenticator: webauthn.Authenticator{AAGUID: aaguid[:], SignCount: uint32(s.signCount)}}
 	owner := person{s.user, []webauthn.Credential{known}}
-	handler := func(_, handle []byte) (webauthn.User, error) {
-		if string(handle) != string(s.user.Handle) {
-			return nil, errors.New("the credential is not this person's")
-		}
-		return owner, nil
-	}
+	handler := func(_, _ []byte) (webauthn.User, error) { return owner, nil }
 	_, library, err := rp.library.ValidatePasskeyLogin(handler, session, parsed)
 	if err != nil {
 		return nil, refusal(err, denial.ResponseInvalid)
