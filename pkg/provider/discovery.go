@@ -1,0 +1,97 @@
+package provider
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/touchstone-id/touchstone/pkg/claim"
+	"github.com/touchstone-id/touchstone/pkg/keyring"
+	"github.com/touchstone-id/touchstone/pkg/trust"
+)
+
+// metadata is the discovery document (OpenID Connect Discovery section 3, RFC
+// 8414 section 2). Only what is enabled stands in it.
+type metadata struct {
+	Issuer                string   `json:"issuer"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	JWKSURI               string   `json:"jwks_uri"`
+	Scopes                []string `json:"scopes_supported"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
+	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	RevocationAuthMethods []string `json:"revocation_endpoint_auth_methods_supported"`
+	CodeChallengeMethods  []string `json:"code_challenge_methods_supported"`
+	Prompts               []string `json:"prompt_values_supported"`
+	ACRs                  []string `json:"acr_values_supported"`
+	Claims                []string `json:"claims_supported"`
+	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	RequestParameter      bool     `json:"request_parameter_supported"`
+	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+	IssInResponse         bool     `json:"authorization_response_iss_parameter_supported"`
+	ProtectedResources    []string `json:"protected_resources,omitempty"`
+}
+
+// describe builds the document once.
+func (p *Provider) describe() (keyring.Document, error) {
+	at := func(path string) string { return p.options.Issuer + path }
+	t := p.options.Trust()
+	m := metadata{
+		Issuer: p.options.Issuer, AuthorizationEndpoint: at(pathAuthorize), TokenEndpoint: at(pathToken), UserinfoEndpoint: at(pathUserinfo),
+		RevocationEndpoint: at(pathRevoke), EndSessionEndpoint: at(pathEndSession), JWKSURI: at(pathJWKS),
+		Scopes: trust.IdentityScopes(), ResponseTypes: []string{"code"}, ResponseModes: []string{"query"},
+		GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"}, SubjectTypes: []string{"public"},
+		IDTokenAlgorithms: []string{string(keyring.RS256)}, TokenAuthMethods: []string{"client_secret_basic", "client_secret_post", "none"},
+		RevocationAuthMethods: []string{"client_secret_basic", "client_secret_post", "none"},
+		CodeChallengeMethods:  []string{"S256"}, Prompts: []string{"none", "login", "consent", "select_account"},
+		Claims: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "name", "preferred_username",
+			string(claim.Attestation), string(claim.AAGUID), string(claim.Model)},
+		IssInResponse: true,
+	}
+	for _, l := range t.Levels {
+		m.ACRs = append(m.ACRs, l.Name)
+	}
+	for _, a := range t.APIs {
+		m.ProtectedResources = append(m.ProtectedResources, a.Audience)
+		for _, s := range a.Scopes {
+			m.Scopes = append(m.Scopes, s.Name)
+		}
+	}
+	body, err := json.Marshal(m)
+	if err != nil {
+		return keyring.Document{}, fmt.Errorf("encode discovery: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	return keyring.Document{Body: body, ETag: `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`}, nil
+}
+
+// cacheFor is shorter than the hour that gateways cache, so that what they
+// fetch is never much older than what we publish.
+const cacheFor = "public, max-age=300"
+
+// static serves a document from memory, open to any origin, with a validator.
+func (p *Provider) static(document func() keyring.Document) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		d := document()
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Cache-Control", cacheFor)
+		h.Set("ETag", d.ETag)
+		if strings.Contains(r.Header.Get("If-None-Match"), d.ETag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		h.Set("Content-Type", "application/json")
+		w.Write(d.Body)
+	}
+}

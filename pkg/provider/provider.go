@@ -1,0 +1,119 @@
+package provider
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/grant"
+	"github.com/touchstone-id/touchstone/pkg/keyring"
+	"github.com/touchstone-id/touchstone/pkg/signin"
+	"github.com/touchstone-id/touchstone/pkg/trust"
+)
+
+// Options are the parts a provider is made of.
+type Options struct {
+	// Issuer is the issuer identifier, byte for byte as in iss.
+	Issuer  string
+	Pool    *pgxpool.Pool
+	Log     *audit.Log
+	Ring    *keyring.Ring
+	Clients *grant.Clients
+	SignIn  *signin.Flow
+	// Trust returns the trust file in force.
+	Trust func() *trust.Trust
+	// ShowError draws the page for an error that must not be redirected.
+	ShowError func(http.ResponseWriter, *http.Request, error)
+	Logger    zerolog.Logger
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Provider serves the protocol's endpoints.
+type Provider struct {
+	op.UnimplementedServer
+	options   Options
+	discovery keyring.Document
+	handler   http.Handler
+}
+
+// Paths of the endpoints, below the issuer.
+const (
+	pathAuthorize  = "/authorize"
+	pathCallback   = "/authorize/callback"
+	pathToken      = "/token"
+	pathUserinfo   = "/userinfo"
+	pathRevoke     = "/revoke"
+	pathEndSession = "/end_session"
+	pathJWKS       = "/jwks"
+	pathDiscovery  = "/.well-known/openid-configuration"
+	pathMetadata   = "/.well-known/oauth-authorization-server"
+)
+
+// routes is every route, with the handler that serves it.
+func (p *Provider) routes() []route {
+	library := op.RegisterServer(p, op.Endpoints{Token: op.NewEndpoint(pathToken), Revocation: op.NewEndpoint(pathRevoke)}, op.WithServerCORSOptions(nil))
+	discovery := p.static(func() keyring.Document { return p.discovery })
+	return []route{
+		{"GET " + pathAuthorize, p.authorize},
+		{"POST " + pathAuthorize, p.authorize},
+		{"GET " + pathCallback, p.callback},
+		{pathToken, p.formOnly(library)},
+		{pathRevoke, p.formOnly(library)},
+		{"GET " + pathUserinfo, p.userinfo},
+		{"POST " + pathUserinfo, p.userinfo},
+		{"OPTIONS " + pathUserinfo, p.preflight},
+		{"GET " + pathEndSession, p.endSession},
+		{"POST " + pathEndSession, p.endSession},
+		{"GET " + pathJWKS, p.static(p.options.Ring.JWKS)},
+		{"GET " + pathDiscovery, discovery},
+		{"GET " + pathMetadata, discovery},
+	}
+}
+
+type route struct {
+	pattern string
+	handler http.HandlerFunc
+}
+
+// New returns a provider. The issuer must be an absolute URL without query,
+// fragment and trailing slash (OpenID Connect Discovery section 4.1).
+func New(o Options) (*Provider, error) {
+	u, err := url.Parse(o.Issuer)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.Path != "" {
+		return nil, fmt.Errorf("issuer %q must be a scheme and a host, without path and trailing slash", o.Issuer)
+	}
+	p := &Provider{options: o}
+	if p.discovery, err = p.describe(); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	for _, r := range p.routes() {
+		mux.HandleFunc(r.pattern, r.handler)
+	}
+	p.handler = mux
+	return p, nil
+}
+
+// ServeHTTP serves the endpoints that Routes lists.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
+
+// Routes lists every route's pattern.
+func (p *Provider) Routes() []string {
+	var patterns []string
+	for _, r := range p.routes() {
+		patterns = append(patterns, r.pattern)
+	}
+	slices.Sort(patterns)
+	return patterns
+}
+
+// userinfoAudience is the audience of access tokens for userinfo alone.
+func (p *Provider) userinfoAudience() string { return p.options.Issuer + pathUserinfo }
