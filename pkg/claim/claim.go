@@ -69,6 +69,15 @@ var meanings = map[Name]string{
 // Meaning says in words what the claim states, or "" for a claim we never issue.
 func (n Name) Meaning() string { return meanings[n] }
 
+// Meanings returns every claim with what it states, in words.
+func Meanings() map[string]string {
+	words := make(map[string]string, len(meanings))
+	for name, meaning := range meanings {
+		words[string(name)] = meaning
+	}
+	return words
+}
+
 // Header types (RFC 9068 section 2.1, OpenID Connect Core section 2).
 const (
 	// TypeAccessToken is the typ header of an access token.

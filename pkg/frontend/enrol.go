@@ -1,0 +1,136 @@
+package frontend
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/touchstone-id/touchstone/pkg/account"
+	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/claim"
+	"github.com/touchstone-id/touchstone/pkg/passkey"
+	"github.com/touchstone-id/touchstone/pkg/secret"
+)
+
+// enrolRequest is what the enrolment page's script sends. The link's secret
+// stands in the address's fragment, which browsers send to nobody, and arrives
+// here in a body.
+type enrolRequest struct {
+	Link       secret.Value    `json:"link"`
+	Ceremony   secret.Value    `json:"ceremony"`
+	Credential json.RawMessage `json:"credential"`
+}
+
+func (f *Frontend) enrol(w http.ResponseWriter, r *http.Request) error {
+	p := page{Title: "Set up your passkey", Script: "enrol.js", Next: "/signin", NextLabel: "Sign in with it"}
+	if f.options.Playground != nil {
+		p.Next, p.NextLabel = "/playground", "Open the playground"
+	}
+	return f.draw(w, http.StatusOK, "enrol", p)
+}
+
+// invitation tells whom a link is for. It changes nothing.
+func (f *Frontend) invitation(w http.ResponseWriter, r *http.Request) error {
+	var in enrolRequest
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	i, err := account.LookUpInvitation(r.Context(), f.options.Pool, f.options.Now(), in.Link)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"displayName": i.User.DisplayName, "expiresAt": i.ExpiresAt})
+	return nil
+}
+
+// enrolOptions starts a registration for the person of a live link.
+func (f *Frontend) enrolOptions(w http.ResponseWriter, r *http.Request) error {
+	var in enrolRequest
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	i, err := account.LookUpInvitation(r.Context(), f.options.Pool, f.options.Now(), in.Link)
+	if err != nil {
+		return err
+	}
+	offer, err := f.options.Passkeys.OfferRegistration(r.Context(), f.options.Pool, f.options.Now(), i.User, f.options.SignIn.Browser(w, r))
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"ceremony": offer.Ceremony.Reveal(), "options": offer.Options, "expiresAt": offer.ExpiresAt})
+	return nil
+}
+
+// enrolFinish is one act: the ceremony is consumed, the answer verified, the
+// credential stored and the link spent. A failed ceremony does not spend the
+// link; a spent link leaves no credential behind.
+func (f *Frontend) enrolFinish(w http.ResponseWriter, r *http.Request) error {
+	var in enrolRequest
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	ctx, now, browser := r.Context(), f.options.Now(), f.options.SignIn.BrowserOf(r)
+	var c passkey.Credential
+	err := f.options.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
+		i, err := account.LookUpInvitation(ctx, tx, now, in.Link)
+		if err != nil {
+			return audit.Event{}, err // nothing was consumed
+		}
+		c, err = f.options.Passkeys.AcceptRegistration(ctx, tx, now, passkey.Registration{
+			Ceremony: in.Ceremony, Browser: browser, UserID: i.User.ID, Response: in.Credential, UserAgent: r.UserAgent()})
+		if err != nil && !passkey.Consumed(err) {
+			return audit.Event{}, err
+		}
+		event := audit.Event{Action: audit.CredentialRegistered, UserID: string(i.User.ID), Credential: c.AuthenticatorID,
+			Details: map[string]string{"format": c.Format, "facts": joinFacts(c.Facts)}}
+		if err != nil {
+			return event, err
+		}
+		// Of many who finish with one link at once, one spends it; the others'
+		// passkeys must not stay, so their denial undoes the act as a fault would.
+		if _, err = account.SpendInvitation(ctx, tx, now, in.Link); err != nil {
+			return audit.Event{}, undone{err}
+		}
+		return event, nil
+	})
+	if late, ok := err.(undone); ok {
+		err = late.denial
+	}
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"nickname": c.Nickname, "summary": summary(c)})
+	return nil
+}
+
+// summary says in a sentence what was verified about a new passkey.
+func summary(c passkey.Credential) string {
+	var known []string
+	if c.Facts.Has(claim.FactAttested) {
+		known = append(known, "its make and model are proved ("+c.Model+")")
+	} else {
+		known = append(known, "it did not prove its make and model, so services that need a certain kind of key will ask for another")
+	}
+	if c.Facts.Has(claim.FactDeviceBound) {
+		known = append(known, "it stays on one device")
+	} else {
+		known = append(known, "it can be copied to your other devices")
+	}
+	return "Stored. What we verified: " + strings.Join(known, "; ") + "."
+}
+
+func joinFacts(facts claim.Facts) string {
+	texts := make([]string, len(facts))
+	for i, f := range facts {
+		texts[i] = string(f)
+	}
+	return strings.Join(texts, " ")
+}
+
+// undone carries a denial out of an act that must leave nothing behind. It does
+// not unwrap, so that audit.Log.Do takes it for a fault and rolls back.
+type undone struct{ denial error }
+
+func (u undone) Error() string { return u.denial.Error() }

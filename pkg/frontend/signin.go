@@ -1,0 +1,92 @@
+package frontend
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"github.com/touchstone-id/touchstone/pkg/denial"
+	"github.com/touchstone-id/touchstone/pkg/grant"
+	"github.com/touchstone-id/touchstone/pkg/secret"
+	"github.com/touchstone-id/touchstone/pkg/signin"
+)
+
+// signIn shows the sign-in page, for an authorization request or for itself.
+func (f *Frontend) signIn(w http.ResponseWriter, r *http.Request) error {
+	p := page{Title: "Sign in", Script: "signin.js", Request: r.URL.Query().Get("request")}
+	if p.Request != "" {
+		request, err := grant.Find(r.Context(), f.options.Pool, f.options.Now(), secret.Of(p.Request), f.options.SignIn.BrowserOf(r))
+		if err != nil {
+			return err
+		}
+		client, ok := f.options.Clients.Get(request.ClientID)
+		if !ok {
+			return denial.New(denial.ClientUnknown, "client %s", request.ClientID)
+		}
+		p.Client = client.Name
+	}
+	return f.draw(w, http.StatusOK, "signin", p)
+}
+
+// signInOptions starts an assertion for this browser.
+func (f *Frontend) signInOptions(w http.ResponseWriter, r *http.Request) error {
+	var in struct{}
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	offer, err := f.options.SignIn.Offer(r.Context(), f.options.SignIn.Browser(w, r))
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"ceremony": offer.Ceremony.Reveal(), "options": offer.Options, "expiresAt": offer.ExpiresAt})
+	return nil
+}
+
+// signInFinish verifies the answer and tells the script where to go.
+func (f *Frontend) signInFinish(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Request    secret.Value    `json:"request"`
+		Ceremony   secret.Value    `json:"ceremony"`
+		Credential json.RawMessage `json:"credential"`
+	}
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	_, err := f.options.SignIn.Finish(r.Context(), w, r, signin.Attempt{Ceremony: in.Ceremony, Response: in.Credential, Request: in.Request})
+	if err != nil {
+		return err
+	}
+	next := "/"
+	if !in.Request.Empty() {
+		next = "/authorize/callback?" + url.Values{"request": {in.Request.Reveal()}}.Encode()
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"location": next})
+	return nil
+}
+
+// signOutPage asks before it signs out, so that no other site can do it with an image.
+func (f *Frontend) signOutPage(w http.ResponseWriter, r *http.Request) error {
+	session, signedIn, err := f.session(r)
+	if err != nil {
+		return err
+	}
+	return f.draw(w, http.StatusOK, "signout", page{Title: "Sign out", SignedIn: signedIn, Name: session.User.DisplayName})
+}
+
+// signOut ends this browser's session.
+func (f *Frontend) signOut(w http.ResponseWriter, r *http.Request) error {
+	if err := f.options.SignIn.SignOut(r.Context(), w, r); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/signout", http.StatusSeeOther)
+	return nil
+}
+
+// session returns the browser's session, and false when nobody is signed in.
+func (f *Frontend) session(r *http.Request) (signin.Session, bool, error) {
+	s, err := f.options.SignIn.Current(r)
+	if _, denied := denial.ReasonOf(err); denied {
+		return signin.Session{}, false, nil
+	}
+	return s, err == nil, err
+}

@@ -1,0 +1,31 @@
+import { post, explain, show } from "./passkey.js";
+
+const message = document.getElementById("message");
+
+async function act(path, body) {
+	try {
+		await post(path, body);
+		location.reload();
+	} catch (error) {
+		show(message, ...explain(error, performance.now()));
+	}
+}
+
+document.addEventListener("click", (event) => {
+	const button = event.target.closest("[data-action]");
+	if (!button) return;
+	const item = button.closest("[data-id]");
+	const id = item.dataset.id;
+	switch (button.dataset.action) {
+	case "rename": {
+		const nickname = prompt("A name for this passkey", item.querySelector(".nickname").textContent);
+		if (nickname) act("/account/rename", { id, nickname });
+		break;
+	}
+	case "remove":
+		if (confirm(`Remove “${item.querySelector(".nickname").textContent}” from your account? Applications that you opened with it lose their access. The passkey itself stays on the device until you delete it there.`)) act("/account/remove", { id });
+		break;
+	case "revoke":
+		act("/account/revoke", { id });
+	}
+});
