@@ -3,8 +3,10 @@ package provider
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
-	"time"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,149 +15,222 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/grant"
 	"github.com/touchstone-id/touchstone/pkg/secret"
 	"github.com/touchstone-id/touchstone/pkg/signin"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
-// authorize is the authorization endpoint (RFC 6749 section 3.1, OpenID Connect
-// Core section 3.1.2). It stores a valid request for this browser and sends the
-// browser to sign in, or straight on when its session is good enough.
-func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
-	if repeatAsGet(w, r, p.SignIn.BrowserOf(r)) {
-		return nil
-	}
-	client, address, err := p.registeredAddress(r.Form)
+// challengeForm is an S256 code challenge: 43 characters of base64url (RFC 7636 section 4.2).
+var challengeForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+
+// maxParameter bounds state, nonce and login_hint, in bytes.
+const maxParameter = 2048
+
+// redirected is an error that may be told to the client, because client and
+// redirect URI were validated before. Every other error is shown as a page.
+type redirected struct {
+	error
+	to    string
+	state string
+}
+
+func (e redirected) Unwrap() error { return e.error }
+
+// authorize serves the authorization endpoint (OpenID Connect Core section 3.1.2).
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	form, err := singleValued(w, r)
 	if err != nil {
+		p.options.ShowError(w, r, err)
+		return
+	}
+	params, err := p.validate(form)
+	if err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	if r.Method == http.MethodPost {
+		// A cross-site POST carries no SameSite=Lax cookies: come back by GET.
+		http.Redirect(w, r, pathAuthorize+"?"+form.Encode(), http.StatusSeeOther)
+		return
+	}
+	if err := p.begin(w, r, params); err != nil {
+		p.refuse(w, r, redirected{err, params.RedirectURI, params.State})
+	}
+}
+
+// refuse shows an error, or redirects it when its type says that this is safe.
+func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	back, ok := err.(redirected)
+	if !ok {
+		p.options.ShowError(w, r, err)
+		return
+	}
+	code, description, _ := p.explain(r, back.error)
+	p.redirect(w, r, back.to, url.Values{"error": {code}, "error_description": {description}}, back.state)
+}
+
+// redirect sends the browser to a validated redirect URI, with state and iss
+// (RFC 6749 section 4.1.2, RFC 9207 section 2).
+func (p *Provider) redirect(w http.ResponseWriter, r *http.Request, to string, values url.Values, state string) {
+	if state != "" {
+		values.Set("state", state)
+	}
+	values.Set("iss", p.options.Issuer)
+	separator := "?"
+	if strings.Contains(to, "?") {
+		separator = "&"
+	}
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	http.Redirect(w, r, to+separator+values.Encode(), http.StatusSeeOther)
+}
+
+// validate checks a request. Client and redirect URI come first, and until they
+// hold nothing is redirected.
+func (p *Provider) validate(form url.Values) (grant.OpenParams, error) {
+	client, ok := p.options.Clients.Get(grant.ClientID(form.Get("client_id")))
+	if !ok {
+		return grant.OpenParams{}, denial.New(denial.ClientUnknown, "client_id %.80q", form.Get("client_id"))
+	}
+	uri := form.Get("redirect_uri")
+	if uri == "" || !client.RedirectURIRegistered(uri) {
+		return grant.OpenParams{}, denial.New(denial.RedirectURIUnregistered, "client %s, redirect_uri %.200q", client.ID, uri)
+	}
+	o := grant.OpenParams{ClientID: client.ID, RedirectURI: uri, State: form.Get("state"), Nonce: form.Get("nonce"),
+		CodeChallenge: form.Get("code_challenge"), LoginHint: form.Get("login_hint")}
+	if err := p.validateRest(form, client, &o); err != nil {
+		return o, redirected{err, uri, o.State}
+	}
+	return o, nil
+}
+
+// validateRest checks everything but client and redirect URI.
+func (p *Provider) validateRest(form url.Values, client grant.Client, o *grant.OpenParams) error {
+	for _, text := range []string{o.State, o.Nonce, o.LoginHint} {
+		if len(text) > maxParameter || strings.ContainsRune(text, 0) {
+			return denial.New(denial.RequestMalformed, "a parameter is too long")
+		}
+	}
+	switch {
+	case form.Has("request"):
+		return denial.New(denial.RequestObjectRefused, "")
+	case form.Has("request_uri"):
+		return denial.New(denial.RequestURIRefused, "")
+	case form.Get("response_type") == "":
+		return denial.New(denial.RequestMalformed, "response_type is missing")
+	case form.Get("response_type") != "code" || !client.AllowsGrant("authorization_code"):
+		return denial.New(denial.ResponseTypeUnsupported, "response_type %.80q", form.Get("response_type"))
+	case form.Get("response_mode") != "" && form.Get("response_mode") != "query":
+		return denial.New(denial.ResponseModeUnsupported, "response_mode %.80q", form.Get("response_mode"))
+	case o.CodeChallenge == "":
+		return denial.New(denial.PKCERequired, "")
+	case form.Get("code_challenge_method") != "S256" || !challengeForm.MatchString(o.CodeChallenge):
+		return denial.New(denial.PKCEMethodRefused, "code_challenge_method %.20q", form.Get("code_challenge_method"))
+	}
+	var err error
+	if o.Scopes, o.Audience, err = p.permissions(client, form.Get("scope"), form.Get("resource")); err != nil {
 		return err
 	}
-	if err := p.open(w, r, client); err != nil {
-		return &redirected{address, err}
+	o.Prompt = strings.Fields(form.Get("prompt"))
+	for _, value := range o.Prompt {
+		if !slices.Contains([]string{"none", "login", "consent", "select_account"}, value) || value == "none" && len(o.Prompt) > 1 {
+			return denial.New(denial.PromptInvalid, "prompt %.80q", form.Get("prompt"))
+		}
+	}
+	if form.Has("max_age") {
+		seconds, err := strconv.Atoi(form.Get("max_age"))
+		if err != nil || seconds < 0 {
+			return denial.New(denial.RequestMalformed, "max_age %.20q", form.Get("max_age"))
+		}
+		o.MaxAge = &seconds
 	}
 	return nil
 }
 
-// open validates and stores the request and sends the browser on.
-func (p *Provider) open(w http.ResponseWriter, r *http.Request, client grant.Client) error {
-	params, err := p.readRequest(client, r.Form)
-	if err != nil {
-		return err
+// permissions checks scopes and the resource indicator (RFC 8707) against what
+// the client is registered for, and returns them with the audience of the
+// tokens: one API, or userinfo alone.
+func (p *Provider) permissions(client grant.Client, scope, resource string) ([]string, string, error) {
+	audience := p.userinfoAudience()
+	allowed := trust.IdentityScopes()
+	if resource != "" && resource != audience {
+		api, ok := p.options.Trust().API(resource)
+		if !ok || !client.AllowsAudience(resource) {
+			return nil, "", denial.New(denial.ResourceInvalid, "resource %.200q", resource)
+		}
+		audience = api.Audience
+		for _, s := range api.Scopes {
+			allowed = append(allowed, s.Name)
+		}
 	}
-	now := p.Now()
-	session, err := p.SignIn.Current(r)
+	scopes := strings.Fields(scope)
+	for i, s := range scopes {
+		if !slices.Contains(allowed, s) || !client.AllowsScope(s) || slices.Contains(scopes[:i], s) {
+			return nil, "", denial.New(denial.ScopeInvalid, "scope %.80q; an API's scopes need its resource", s)
+		}
+	}
+	if len(scopes) == 0 {
+		return nil, "", denial.New(denial.ScopeInvalid, "scope is missing")
+	}
+	return scopes, audience, nil
+}
+
+// begin opens the request and sends the browser on: to the callback when its
+// session is good enough, otherwise to sign in.
+func (p *Provider) begin(w http.ResponseWriter, r *http.Request, o grant.OpenParams) error {
+	o.Browser = p.options.SignIn.Browser(w, r)
+	session, err := p.options.SignIn.Current(r)
+	signedIn := err == nil && p.goodEnough(session, o)
 	if _, denied := denial.ReasonOf(err); err != nil && !denied {
 		return err
 	}
-	suffices := err == nil && sufficient(session.Authentication, params.Prompt, params.MaxAge, now) &&
-		p.hinted(session, r.Form.Get("id_token_hint"))
-	if slices.Contains(params.Prompt, promptNone) && !suffices {
-		return denial.New(denial.LoginRequired, "client %s", client.ID)
+	if !signedIn && slices.Contains(o.Prompt, "none") {
+		return denial.New(denial.LoginRequired, "")
 	}
-	params.Browser = p.SignIn.Browser(w, r)
-	id, err := grant.Open(r.Context(), p.Pool, now, params)
+	id, err := grant.Open(r.Context(), p.options.Pool, p.options.Now(), o)
 	if err != nil {
 		return err
 	}
-	next := signInPage
-	if suffices {
-		if err := p.SignIn.Resume(r.Context(), session, id, params.Browser); err != nil {
+	next := "/signin?request="
+	if signedIn {
+		if err := p.options.SignIn.Resume(r.Context(), session, id, o.Browser); err != nil {
 			return err
 		}
-		next = callbackPath
+		next = pathCallback + "?request="
 	}
-	seeOther(w, next+"?"+url.Values{"request": {id.Reveal()}}.Encode())
+	http.Redirect(w, r, next+id.Reveal(), http.StatusSeeOther)
 	return nil
 }
 
-// repeatAsGet answers a POST that came without our cookies by sending the
-// browser back with the same parameters in a GET, and reports whether it did.
-// Cookies are SameSite=Lax: a form that another site posts arrives without them,
-// the GET that follows brings them. Nothing was stored for the POST, so it
-// cannot replace the browser's binding cookie either.
-func repeatAsGet(w http.ResponseWriter, r *http.Request, browser []byte) bool {
-	query := r.Form.Encode()
-	if r.Method != http.MethodPost || browser != nil || len(query) > maxQuery {
+// goodEnough reports whether a session answers the request without a new sign-in.
+func (p *Provider) goodEnough(s signin.Session, o grant.OpenParams) bool {
+	if slices.Contains(o.Prompt, "login") || slices.Contains(o.Prompt, "select_account") {
 		return false
 	}
-	seeOther(w, r.URL.Path+"?"+query)
-	return true
+	return o.MaxAge == nil || p.options.Now().Sub(s.Authentication.AuthTime).Seconds() <= float64(*o.MaxAge)
 }
 
-// sufficient reports whether a sign-in answers what a request asks for at this
-// instant (OpenID Connect Core section 3.1.2.1, prompt and max_age). A request
-// that asks for a page is answered only by a sign-in made after it was opened.
-func sufficient(a grant.Authentication, prompt []string, maxAge *int, opened time.Time) bool {
-	if slices.ContainsFunc(prompt, func(v string) bool { return v != promptNone }) && a.AuthTime.Before(opened) {
-		return false
-	}
-	return maxAge == nil || !a.AuthTime.Add(time.Duration(*maxAge)*time.Second).Before(opened)
-}
-
-// hinted reports whether the session is that of the person in the
-// id_token_hint; without a hint it is.
-func (p *Provider) hinted(s signin.Session, hint string) bool {
-	if hint == "" {
-		return true
-	}
-	token, err := p.readHint(hint)
-	return err == nil && token.Subject == string(s.User.ID)
-}
-
-// callback issues the code of a request that was signed in to, to the browser
-// that opened it, and sends it back to the client. A person who declined to
-// sign in comes here too.
-func (p *Provider) callback(w http.ResponseWriter, r *http.Request) error {
-	now, id, browser := p.Now(), secret.Of(r.Form.Get("request")), p.SignIn.BrowserOf(r)
-	if r.Form.Get("declined") != "" {
-		request, err := grant.Find(r.Context(), p.Pool, now, id, browser)
-		if err != nil {
-			return err
-		}
-		return p.answer(request, denial.New(denial.PersonDeclined, ""))
-	}
+// callback issues the code of a bound request to the browser that opened it.
+// Its errors are shown: a request that is not this browser's says nothing about
+// where its browser should go.
+func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	id, browser := secret.Of(r.URL.Query().Get("request")), p.options.SignIn.BrowserOf(r)
 	var request grant.Request
 	var code secret.Value
-	err := p.Log.Do(r.Context(), func(tx pgx.Tx) (audit.Event, error) {
-		var err error
-		if request, code, err = grant.IssueCode(r.Context(), tx, now, id, browser); err != nil {
-			return audit.Event{}, err
+	err := p.options.Log.Do(r.Context(), func(tx pgx.Tx) (event audit.Event, err error) {
+		request, code, err = grant.IssueCode(r.Context(), tx, p.options.Now(), id, browser)
+		if err != nil {
+			return audit.Event{}, err // nothing was consumed
 		}
 		a := request.Authentication
-		event := audit.Event{Action: audit.CodeIssued, UserID: string(a.UserID), ClientID: string(request.ClientID),
-			Credential: a.AuthenticatorID, Session: a.Session}
-		if !sufficient(*a, request.Prompt, request.MaxAge, request.OpenedAt) {
-			return event, denial.New(denial.LoginRequired, "the sign-in is older than the request allows")
-		}
-		return event, nil
+		return audit.Event{Action: audit.CodeIssued, UserID: string(a.UserID), ClientID: string(request.ClientID), Credential: a.AuthenticatorID, Session: a.Session}, nil
 	})
-	switch {
-	case denial.Is(err, denial.SignInRequired):
-		seeOther(w, signInPage+"?"+url.Values{"request": {id.Reveal()}}.Encode())
-		return nil
-	case denial.Is(err, denial.LoginRequired):
-		return p.answer(request, err)
-	case err != nil:
-		return err
+	if denial.Is(err, denial.SignInRequired) {
+		http.Redirect(w, r, "/signin?request="+url.QueryEscape(id.Reveal()), http.StatusSeeOther)
+		return
 	}
-	address, err := p.stillRegistered(request)
 	if err != nil {
-		return err
+		p.options.ShowError(w, r, err)
+		return
 	}
-	seeOther(w, address.url(p.Issuer, url.Values{"code": {code.Reveal()}}))
-	return nil
-}
-
-// answer makes the error of a request that is known to be this browser's one
-// that its client is told.
-func (p *Provider) answer(request grant.Request, err error) error {
-	address, unregistered := p.stillRegistered(request)
-	if unregistered != nil {
-		return unregistered
-	}
-	return &redirected{address, err}
-}
-
-// stillRegistered checks a stored redirect URI against the registration in
-// force: it may have changed while the person was signing in.
-func (p *Provider) stillRegistered(request grant.Request) (returnAddress, error) {
-	_, address, err := p.registeredAddress(url.Values{
-		"client_id": {string(request.ClientID)}, "redirect_uri": {request.RedirectURI}, "state": {request.State}})
-	return address, err
+	p.redirect(w, r, request.RedirectURI, url.Values{"code": {code.Reveal()}}, request.State)
 }

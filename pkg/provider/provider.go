@@ -1,147 +1,119 @@
 package provider
 
 import (
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"time"
 
-	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/grant"
 	"github.com/touchstone-id/touchstone/pkg/keyring"
-	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/signin"
 	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
-// Paths of the endpoints below the issuer.
-const (
-	authorizePath  = "/authorize"
-	callbackPath   = "/authorize/callback"
-	tokenPath      = "/token"
-	userInfoPath   = "/userinfo"
-	revokePath     = "/revoke"
-	endSessionPath = "/end_session"
-	jwksPath       = "/jwks"
-	discoveryPath  = "/.well-known/openid-configuration"
-	metadataPath   = "/.well-known/oauth-authorization-server"
-)
-
-// Paths of the pages that a browser is sent to.
-const (
-	signInPage  = "/signin"
-	signOutPage = "/signout"
-	startPage   = "/"
-)
-
-// Options are the parts a provider is made of. All are required.
+// Options are the parts a provider is made of.
 type Options struct {
-	// Issuer is the issuer identifier (RFC 8414 section 2), an origin without
-	// trailing slash. Every URL and iss we write begins with it; a request's
-	// Host header never does.
+	// Issuer is the issuer identifier, byte for byte as in iss.
 	Issuer  string
-	Pool    postgres.Querier
+	Pool    *pgxpool.Pool
 	Log     *audit.Log
 	Ring    *keyring.Ring
 	Clients *grant.Clients
 	SignIn  *signin.Flow
 	// Trust returns the trust file in force.
 	Trust func() *trust.Trust
-	// ShowError draws an error page. It sets the status and its own
-	// Content-Security-Policy; a denial may be told to the person, a fault not.
-	ShowError func(w http.ResponseWriter, r *http.Request, err error)
+	// ShowError draws the page for an error that must not be redirected.
+	ShowError func(http.ResponseWriter, *http.Request, error)
 	Logger    zerolog.Logger
 	// Now is the clock.
 	Now func() time.Time
 }
 
-// Provider answers protocol requests. It is safe for concurrent use.
+// Provider serves the protocol's endpoints.
 type Provider struct {
-	Options
-	handler http.Handler
-	routes  []string
-	docs    metadataCache
-	decoy   grant.Client
+	op.UnimplementedServer
+	options   Options
+	discovery keyring.Document
+	handler   http.Handler
 }
 
-// New returns a provider, or an error when the issuer is not usable or the ring
-// has no RS256 key, which every ID token is signed with.
+// Paths of the endpoints, below the issuer.
+const (
+	pathAuthorize  = "/authorize"
+	pathCallback   = "/authorize/callback"
+	pathToken      = "/token"
+	pathUserinfo   = "/userinfo"
+	pathRevoke     = "/revoke"
+	pathEndSession = "/end_session"
+	pathJWKS       = "/jwks"
+	pathDiscovery  = "/.well-known/openid-configuration"
+	pathMetadata   = "/.well-known/oauth-authorization-server"
+)
+
+// routes is every route, with the handler that serves it.
+func (p *Provider) routes() []route {
+	library := op.RegisterServer(p, op.Endpoints{Token: op.NewEndpoint(pathToken), Revocation: op.NewEndpoint(pathRevoke)}, op.WithServerCORSOptions(nil))
+	discovery := p.static(func() keyring.Document { return p.discovery })
+	return []route{
+		{"GET " + pathAuthorize, p.authorize},
+		{"POST " + pathAuthorize, p.authorize},
+		{"GET " + pathCallback, p.callback},
+		{pathToken, p.formOnly(library)},
+		{pathRevoke, p.formOnly(library)},
+		{"GET " + pathUserinfo, p.userinfo},
+		{"POST " + pathUserinfo, p.userinfo},
+		{"OPTIONS " + pathUserinfo, p.preflight},
+		{"GET " + pathEndSession, p.endSession},
+		{"POST " + pathEndSession, p.endSession},
+		{"GET " + pathJWKS, p.static(p.options.Ring.JWKS)},
+		{"GET " + pathDiscovery, discovery},
+		{"GET " + pathMetadata, discovery},
+	}
+}
+
+type route struct {
+	pattern string
+	handler http.HandlerFunc
+}
+
+// New returns a provider. The issuer must be an absolute URL without query,
+// fragment and trailing slash (OpenID Connect Discovery section 4.1).
 func New(o Options) (*Provider, error) {
-	if err := checkIssuer(o.Issuer); err != nil {
+	u, err := url.Parse(o.Issuer)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.Path != "" {
+		return nil, fmt.Errorf("issuer %q must be a scheme and a host, without path and trailing slash", o.Issuer)
+	}
+	p := &Provider{options: o}
+	if p.discovery, err = p.describe(); err != nil {
 		return nil, err
 	}
-	if !slices.Contains(o.Ring.Algorithms(), idTokenAlgorithm) {
-		return nil, fmt.Errorf("provider: no %s signing key", idTokenAlgorithm)
+	mux := http.NewServeMux()
+	for _, r := range p.routes() {
+		mux.HandleFunc(r.pattern, r.handler)
 	}
-	p := &Provider{Options: o, decoy: newDecoy()}
-	library := op.RegisterServer(&server{p: p}, op.Endpoints{
-		Token: op.NewEndpoint(tokenPath), Revocation: op.NewEndpoint(revokePath), Userinfo: op.NewEndpoint(userInfoPath),
-	}, op.WithServerCORSOptions(nil))
-	p.install(library)
+	p.handler = mux
 	return p, nil
 }
 
-// checkIssuer accepts an https origin, or an http one on a loopback host for
-// development (OpenID Connect Discovery section 3).
-func checkIssuer(issuer string) error {
-	u, err := url.Parse(issuer)
-	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != issuer {
-		return fmt.Errorf("provider: issuer %q is not an origin such as https://login.example", issuer)
+// ServeHTTP serves the endpoints that Routes lists.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
+
+// Routes lists every route's pattern.
+func (p *Provider) Routes() []string {
+	var patterns []string
+	for _, r := range p.routes() {
+		patterns = append(patterns, r.pattern)
 	}
-	ip := net.ParseIP(u.Hostname())
-	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-	if u.Scheme != "https" && (u.Scheme != "http" || !loopback) {
-		return errors.New("provider: the issuer must be https, except on a loopback host")
-	}
-	return nil
+	slices.Sort(patterns)
+	return patterns
 }
 
-// install lists every route on one screen. The library's handler stands behind
-// the guard and sees three of them.
-func (p *Provider) install(library http.Handler) {
-	router := chi.NewRouter()
-	route := func(method, path string, h http.Handler) {
-		router.Method(method, path, h)
-		p.routes = append(p.routes, method+" "+path)
-	}
-	authorize, callback, endSession := p.browser(p.authorize), p.browser(p.callback), p.browser(p.endSession)
-	route(http.MethodGet, authorizePath, authorize)
-	route(http.MethodPost, authorizePath, authorize)
-	route(http.MethodGet, callbackPath, callback)
-	route(http.MethodGet, endSessionPath, endSession)
-	route(http.MethodPost, endSessionPath, endSession)
-
-	token := p.fromClientOrigins(p.machine(clientChallenge, authenticating(library)))
-	revoke := p.fromClientOrigins(p.machine(clientChallenge, authenticating(library)))
-	userInfo := p.fromClientOrigins(p.machine(bearerChallenge, bearing(library)))
-	route(http.MethodPost, tokenPath, token)
-	route(http.MethodOptions, tokenPath, token)
-	route(http.MethodPost, revokePath, revoke)
-	route(http.MethodOptions, revokePath, revoke)
-	route(http.MethodGet, userInfoPath, userInfo)
-	route(http.MethodPost, userInfoPath, userInfo)
-	route(http.MethodOptions, userInfoPath, userInfo)
-
-	discovery, jwks := fromAnywhere(p.document(p.metadata)), fromAnywhere(p.document(p.jwks))
-	route(http.MethodGet, discoveryPath, discovery)
-	route(http.MethodOptions, discoveryPath, discovery)
-	route(http.MethodGet, metadataPath, discovery)
-	route(http.MethodOptions, metadataPath, discovery)
-	route(http.MethodGet, jwksPath, jwks)
-	route(http.MethodOptions, jwksPath, jwks)
-	p.handler = router
-}
-
-// Handler returns the handler of all routes. Anything else is 404, and another
-// method on a route 405.
-func (p *Provider) Handler() http.Handler { return p.handler }
-
-// Routes returns every route as "METHOD /path".
-func (p *Provider) Routes() []string { return slices.Clone(p.routes) }
+// userinfoAudience is the audience of access tokens for userinfo alone.
+func (p *Provider) userinfoAudience() string { return p.options.Issuer + pathUserinfo }

@@ -2,171 +2,240 @@ package provider
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
 	"net/url"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/grant"
+	"github.com/touchstone-id/touchstone/pkg/keyring"
 	"github.com/touchstone-id/touchstone/pkg/secret"
 	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
-// server is our op.Server. Grants that it does not implement answer
-// unsupported_grant_type.
-type server struct {
-	op.UnimplementedServer
-	p *Provider
+// idTokenLife is the life of an ID token: it is read once, right away.
+const idTokenLife = 5 * time.Minute
+
+// userinfoTokenLife is the life of an access token for userinfo alone.
+const userinfoTokenLife = 5 * time.Minute
+
+// tokenResponse is a successful answer (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
+type tokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int    `json:"expires_in"`
+	Scope        string `json:"scope"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
 }
 
-// CodeExchange redeems an authorization code (RFC 6749 section 4.1.3).
-func (s *server) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
-	client, now := clientOf(r.Client), s.p.Now()
-	params := grant.RedeemParams{Code: secret.Of(r.Data.Code), ClientID: client.ID,
+// libraryClient shows a client to the library.
+type libraryClient struct{ grant.Client }
+
+func (c libraryClient) GetID() string                       { return string(c.ID) }
+func (c libraryClient) RedirectURIs() []string              { return c.Client.RedirectURIs }
+func (c libraryClient) PostLogoutRedirectURIs() []string    { return c.Client.PostLogoutRedirectURIs }
+func (c libraryClient) ApplicationType() op.ApplicationType { return op.ApplicationTypeWeb }
+func (c libraryClient) AuthMethod() oidc.AuthMethod {
+	if c.Kind == grant.Public {
+		return oidc.AuthMethodNone
+	}
+	return oidc.AuthMethodBasic
+}
+func (c libraryClient) ResponseTypes() []oidc.ResponseType {
+	return []oidc.ResponseType{oidc.ResponseTypeCode}
+}
+func (c libraryClient) GrantTypes() []oidc.GrantType {
+	types := make([]oidc.GrantType, len(c.Client.GrantTypes))
+	for i, t := range c.Client.GrantTypes {
+		types[i] = oidc.GrantType(t)
+	}
+	return types
+}
+func (c libraryClient) LoginURL(string) string               { return "" }
+func (c libraryClient) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeJWT }
+func (c libraryClient) IDTokenLifetime() time.Duration       { return idTokenLife }
+func (c libraryClient) DevMode() bool                        { return false }
+func (c libraryClient) IsScopeAllowed(scope string) bool     { return c.AllowsScope(scope) }
+func (c libraryClient) IDTokenUserinfoClaimsAssertion() bool { return false }
+func (c libraryClient) ClockSkew() time.Duration             { return 0 }
+func (c libraryClient) RestrictAdditionalIdTokenScopes() func([]string) []string {
+	return slices.Clone[[]string]
+}
+func (c libraryClient) RestrictAdditionalAccessTokenScopes() func([]string) []string {
+	return slices.Clone[[]string]
+}
+
+// VerifyClient authenticates a client (RFC 6749 section 2.3). An unknown client
+// and a wrong secret take the same time and get the same answer.
+func (p *Provider) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
+	client, known := p.options.Clients.Get(grant.ClientID(r.Data.ClientID))
+	given := secret.Of(r.Data.ClientSecret)
+	matches := client.SecretMatches(given)
+	fits := matches
+	if client.Kind == grant.Public {
+		fits = given.Empty() && r.Header.Get("Authorization") == ""
+	}
+	bodyID := r.Form.Get("client_id")
+	if !known || !fits || r.Data.ClientAssertion != "" || bodyID != "" && bodyID != r.Data.ClientID {
+		return nil, p.forLibrary(request(ctx, r.URL), denial.New(denial.ClientAuthentication, "client %.80q", r.Data.ClientID))
+	}
+	return libraryClient{client}, nil
+}
+
+// CodeExchange redeems a code (RFC 6749 section 4.1.3). One act consumes the
+// code, judges it and stores the grant; signing follows its commit.
+func (p *Provider) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
+	params := grant.RedeemParams{Code: secret.Of(r.Data.Code), ClientID: grant.ClientID(r.Client.GetID()),
 		RedirectURI: r.Data.RedirectURI, Verifier: secret.Of(r.Data.CodeVerifier)}
-	return s.take(ctx, client, audit.CodeRedeemed, r.Form, func(tx pgx.Tx) (grant.Grant, error) {
-		return grant.Redeem(ctx, tx, now, params)
+	return p.exchange(ctx, r.URL, r.Form, audit.CodeRedeemed, func(tx pgx.Tx) (grant.Grant, error) {
+		return grant.Redeem(ctx, tx, p.options.Now(), params)
 	})
 }
 
-// RefreshToken spends a refresh token (RFC 6749 section 6). The facts of the
-// sign-in stay as they were; scopes may be narrowed for the one access token.
-func (s *server) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
-	client, now := clientOf(r.Client), s.p.Now()
-	params := grant.RefreshParams{Token: secret.Of(r.Data.RefreshToken), ClientID: client.ID, Scopes: readScopes(r.Form)}
-	return s.take(ctx, client, audit.TokenRefreshed, r.Form, func(tx pgx.Tx) (grant.Grant, error) {
-		return grant.Refresh(ctx, tx, now, params)
+// RefreshToken spends a refresh token (RFC 6749 section 6).
+func (p *Provider) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
+	params := grant.RefreshParams{Token: secret.Of(r.Data.RefreshToken), ClientID: grant.ClientID(r.Client.GetID())}
+	if scope := strings.Fields(r.Form.Get("scope")); len(scope) > 0 {
+		params.Scopes = scope
+	}
+	return p.exchange(ctx, r.URL, r.Form, audit.TokenRefreshed, func(tx pgx.Tx) (grant.Grant, error) {
+		return grant.Refresh(ctx, tx, p.options.Now(), params)
 	})
 }
 
-// errOtherResource undoes a redemption whose client asked for another API than
-// the grant is for: nothing was given, so nothing is consumed.
-var errOtherResource = errors.New("the grant is for another resource")
+// ClientCredentialsExchange issues an automation token (RFC 6749 section 4.4).
+func (p *Provider) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
+	client := r.Client.(libraryClient).Client
+	return p.exchange(ctx, r.URL, r.Form, audit.TokenIssued, func(tx pgx.Tx) (grant.Grant, error) {
+		if client.Kind != grant.Workload {
+			return grant.Grant{}, denial.New(denial.ClientNotAllowed, "not a workload")
+		}
+		resource := r.Form.Get("resource")
+		if resource == "" && len(client.Audiences) == 1 {
+			resource = client.Audiences[0]
+		}
+		if resource == "" {
+			return grant.Grant{}, denial.New(denial.ResourceInvalid, "resource is missing")
+		}
+		scope := r.Form.Get("scope")
+		if scope == "" {
+			scope = strings.Join(p.scopesOf(resource, client.Scopes), " ")
+		}
+		scopes, audience, err := p.permissions(client, scope, resource)
+		if err != nil {
+			return grant.Grant{}, err
+		}
+		return grant.IssueToWorkload(ctx, tx, p.options.Now(), client, scopes, audience)
+	})
+}
 
-// take runs one redemption as an act and signs the tokens it earns. What the
-// client may have is judged by its registration and the trust file of now, not
-// of the day the grant was made.
-func (s *server) take(ctx context.Context, client grant.Client, action audit.Action, form url.Values, redeem func(pgx.Tx) (grant.Grant, error)) (*op.Response, error) {
+// exchange runs the act of a grant and signs what comes of it.
+func (p *Provider) exchange(ctx context.Context, u *url.URL, form url.Values, action audit.Action, act func(pgx.Tx) (grant.Grant, error)) (*op.Response, error) {
 	var g grant.Grant
-	err := s.p.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
+	err := p.options.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
 		var err error
-		g, err = forResource(ctx, tx, form[resourceParameter], redeem)
-		if errors.Is(err, errOtherResource) {
-			return audit.Event{}, denial.New(denial.ResourceInvalid, "client %s asked for another resource than was granted", client.ID)
-		}
+		g, err = act(tx)
+		event := audit.Event{Action: action, UserID: string(g.UserID), ClientID: string(g.ClientID), GrantID: g.ID}
 		if g.ClientID == "" {
-			return audit.Event{}, err // nothing was consumed
+			event = audit.Event{} // nothing was consumed
 		}
-		event := eventOf(action, g)
-		if err == nil && !s.p.mayTarget(client, g.Audience) {
-			if fault := grant.Revoke(ctx, tx, s.p.Now(), g.ID, string(denial.ResourceInvalid)); fault != nil {
+		if a := g.Authentication; a != nil {
+			event.Credential, event.Session = a.AuthenticatorID, a.Session
+		}
+		if resource := form.Get("resource"); err == nil && resource != "" && resource != g.Audience {
+			err = denial.New(denial.ResourceInvalid, "resource %.200q is not the grant's", resource)
+			if fault := grant.Revoke(ctx, tx, p.options.Now(), g.ID, string(denial.ResourceInvalid)); fault != nil {
 				return audit.Event{}, fault
 			}
-			err = denial.New(denial.ResourceInvalid, "client %s may no longer call this API", client.ID)
 		}
 		return event, err
 	})
 	if err != nil {
-		return nil, s.p.refuse(ctx, err)
+		return nil, p.forLibrary(request(ctx, u), err)
 	}
-	return s.issue(ctx, client, g)
+	response, err := p.sign(g)
+	if err != nil {
+		return nil, p.forLibrary(request(ctx, u), err)
+	}
+	return op.NewResponse(response), nil
 }
 
-// forResource redeems, and when the client named resources (RFC 8707 section
-// 2.2) takes the redemption back unless the grant is for that one.
-func forResource(ctx context.Context, tx pgx.Tx, asked []string, redeem func(pgx.Tx) (grant.Grant, error)) (grant.Grant, error) {
-	if len(asked) == 0 {
-		return redeem(tx)
+// sign makes the tokens of a grant. It does no input or output.
+func (p *Provider) sign(g grant.Grant) (tokenResponse, error) {
+	now, t := p.options.Now(), p.options.Trust()
+	life, alg := userinfoTokenLife, keyring.RS256
+	if api, ok := t.API(g.Audience); ok {
+		life, alg = api.TokenLifetime, keyring.Algorithm(api.SigningAlgorithm)
 	}
-	inner, err := tx.Begin(ctx)
-	if err != nil {
-		return grant.Grant{}, err
+	a := claim.AccessToken{Issuer: p.options.Issuer, Subject: string(g.UserID), Audience: g.Audience, ClientID: string(g.ClientID),
+		IssuedAt: now.Unix(), Expiry: now.Add(life).Unix(), TokenID: newTokenID(g.ID), IdentityType: claim.IdentityUser, TrustVersion: t.Version,
+		Scope: strings.Join(p.scopesOf(g.Audience, g.Scopes), " ")}
+	if who := g.Authentication; who == nil {
+		a.Subject, a.IdentityType = string(g.ClientID), claim.IdentityApp
+	} else {
+		a.AuthTime, a.ACR, a.AMR, a.Authenticator = who.AuthTime.Unix(), who.ACR, who.AMR, who.Authenticator
+		a.AuthenticatorID, a.Metadata, a.TrustVersion, a.SessionID = who.AuthenticatorID, who.Metadata, who.TrustVersion, who.Session
 	}
-	g, refusal := redeem(inner)
-	if _, denied := denial.ReasonOf(refusal); refusal != nil && !denied {
-		return g, refusal // the outer transaction is undone as a whole
+	response := tokenResponse{TokenType: "Bearer", ExpiresIn: int(life.Seconds()), Scope: strings.Join(g.Scopes, " "), RefreshToken: g.RefreshToken.Reveal()}
+	var err error
+	if response.AccessToken, err = p.options.Ring.Sign(alg, claim.TypeAccessToken, a); err != nil {
+		return tokenResponse{}, err
 	}
-	if refusal == nil && (len(asked) > 1 || asked[0] != g.Audience) {
-		return grant.Grant{}, errors.Join(errOtherResource, inner.Rollback(ctx))
+	if who := g.Authentication; who != nil && slices.Contains(g.Scopes, "openid") {
+		response.IDToken, err = p.options.Ring.Sign(keyring.RS256, claim.TypeIDToken, p.idToken(g, who, now, response.AccessToken))
 	}
-	if err := inner.Commit(ctx); err != nil {
-		return grant.Grant{}, err
-	}
-	return g, refusal
+	return response, err
 }
 
-// ClientCredentialsExchange issues an automation token (RFC 6749 section 4.4)
-// for one API: the one named in resource, or the only one the workload may
-// call. Without scope it gets all it is registered for there.
-func (s *server) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
-	client, now := clientOf(r.Client), s.p.Now()
-	api, scopes, err := s.p.workloadTarget(client, r.Form)
-	if err != nil {
-		return nil, s.p.refuse(ctx, err)
+// idToken returns the claims of an ID token (OpenID Connect Core section 2).
+func (p *Provider) idToken(g grant.Grant, who *grant.Authentication, now time.Time, accessToken string) claim.IDToken {
+	sum := sha256.Sum256([]byte(accessToken))
+	t := claim.IDToken{Issuer: p.options.Issuer, Subject: string(g.UserID), Audience: string(g.ClientID), IssuedAt: now.Unix(), Expiry: now.Add(idTokenLife).Unix(),
+		AuthTime: who.AuthTime.Unix(), Nonce: g.Nonce, ACR: who.ACR, AMR: who.AMR, SessionID: who.Session,
+		AccessTokenHash: base64.RawURLEncoding.EncodeToString(sum[:16])}
+	if slices.Contains(g.Scopes, "profile") {
+		t.Name, t.PreferredUsername = g.UserDisplayName, g.UserName
 	}
-	var g grant.Grant
-	err = s.p.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
-		var err error
-		g, err = grant.IssueToWorkload(ctx, tx, now, client, scopes, api.Audience)
-		return eventOf(audit.TokenIssued, g), err
-	})
-	if err != nil {
-		return nil, s.p.refuse(ctx, err)
+	if slices.Contains(g.Scopes, "authenticator") {
+		t.Authenticator = who.Authenticator
 	}
-	return s.issue(ctx, client, g)
+	return t
 }
 
-// workloadTarget decides what API and scopes a workload asks for.
-func (p *Provider) workloadTarget(client grant.Client, form url.Values) (trust.API, []string, error) {
-	asked := form[resourceParameter]
-	if len(asked) == 0 {
-		asked = client.Audiences
-	}
-	if len(asked) != 1 || !client.AllowsAudience(asked[0]) {
-		return trust.API{}, nil, denial.New(denial.ResourceInvalid, "client %s must name one API it may call", client.ID)
-	}
-	api, ok := p.Trust().API(asked[0])
-	if !ok {
-		return trust.API{}, nil, denial.New(denial.ResourceInvalid, "client %s asked for an API that is not there", client.ID)
-	}
-	scopes := readScopes(form)
-	if len(scopes) == 0 {
+// scopesOf returns those scopes that mean something at the audience: an API's
+// own, or the identity scopes at userinfo.
+func (p *Provider) scopesOf(audience string, scopes []string) []string {
+	known := trust.IdentityScopes()
+	if api, ok := p.options.Trust().API(audience); ok {
+		known = nil
 		for _, s := range api.Scopes {
-			if client.AllowsScope(s.Name) {
-				scopes = append(scopes, s.Name)
-			}
+			known = append(known, s.Name)
 		}
 	}
-	for _, s := range scopes {
-		if !client.AllowsScope(s) || !offers(api, s) {
-			return trust.API{}, nil, denial.New(denial.ScopeInvalid, "client %s may not have a scope it asked for", client.ID)
-		}
-	}
-	return api, scopes, nil
+	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !slices.Contains(known, s) })
 }
 
-// mayTarget reports whether the client may still ask for tokens of this
-// audience, and whether the API is still there.
-func (p *Provider) mayTarget(client grant.Client, audience string) bool {
-	if audience == p.userInfoAudience() {
-		return true
-	}
-	_, known := p.Trust().API(audience)
-	return known && client.AllowsAudience(audience)
+// newTokenID returns a jti that begins with the grant's id, so that an access
+// token leads to its grant without a row of its own.
+func newTokenID(grantID string) string {
+	b := make([]byte, 8)
+	rand.Read(b)
+	return grantID + "." + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// eventOf tells the record about a grant.
-func eventOf(action audit.Action, g grant.Grant) audit.Event {
-	e := audit.Event{Action: action, UserID: string(g.UserID), ClientID: string(g.ClientID), GrantID: g.ID}
-	if g.Audience != "" {
-		e.Details = map[string]string{"audience": g.Audience}
-	}
-	if a := g.Authentication; a != nil {
-		e.Credential, e.Session = a.AuthenticatorID, a.Session
-	}
-	return e
+// request gives an error of a library method its context and path.
+func request(ctx context.Context, u *url.URL) *http.Request {
+	return (&http.Request{URL: u}).WithContext(ctx)
 }
