@@ -173,3 +173,22 @@ func thaw(frozen []byte) (*Authentication, error) {
 	}
 	return &a, nil
 }
+
+// sweepBatch bounds how many rows one sweep deletes, so that it never holds
+// locks for long.
+const sweepBatch = 1000
+
+// Sweep deletes authorization requests that nobody can use any more: expired
+// and, if they were redeemed, a day old, so that a replayed code is still told
+// from an unknown one. It returns how many there were.
+func Sweep(ctx context.Context, q postgres.Querier, now time.Time) (int, error) {
+	tag, err := q.Exec(ctx, `
+		delete from authorization_request where digest in (
+			select digest from authorization_request
+			where expires_at < $1 and (redeemed_at is null or redeemed_at < $2) order by expires_at limit $3)`,
+		now, now.Add(-24*time.Hour), sweepBatch)
+	if err != nil {
+		return 0, fmt.Errorf("sweep authorization requests: %w", err)
+	}
+	return int(tag.RowsAffected()), nil
+}

@@ -71,7 +71,7 @@ func (s localSealer) Open(sealed []byte, context string) ([]byte, error) {
 // only its owner may read. A missing file is an error: the caller decides
 // whether to make one, because a new key in place of a lost one would leave
 // every stored signing key unreadable.
-func ReadSealingKey(path string) (Sealer, error) {
+func ReadSealingKey(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("sealing key: %w", err)
@@ -87,7 +87,10 @@ func ReadSealingKey(path string) (Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing key %s is not base64", path)
 	}
-	return NewLocalSealer(key)
+	if len(key) != sealingKeySize {
+		return nil, fmt.Errorf("sealing key %s has %d bytes, want %d", path, len(key), sealingKeySize)
+	}
+	return key, nil
 }
 
 // CreateSealingKey writes a fresh sealing key to a file that must not exist.

@@ -1,0 +1,213 @@
+// Package server puts the parts together, top to bottom.
+//
+// It decides which parts a running Touchstone has and in which order they start
+// and stop. It refuses to know what any part does; it is importable, so that
+// tests start the real thing in process.
+package server
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+
+	"github.com/touchstone-id/touchstone/pkg/attest"
+	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/frontend"
+	"github.com/touchstone-id/touchstone/pkg/grant"
+	"github.com/touchstone-id/touchstone/pkg/keyring"
+	"github.com/touchstone-id/touchstone/pkg/passkey"
+	"github.com/touchstone-id/touchstone/pkg/postgres"
+	"github.com/touchstone-id/touchstone/pkg/provider"
+	"github.com/touchstone-id/touchstone/pkg/signin"
+	"github.com/touchstone-id/touchstone/pkg/trust"
+)
+
+// Options say what to serve.
+type Options struct {
+	// Issuer is the issuer identifier: https, or http on localhost for development.
+	Issuer string
+	// DatabaseURL is a Postgres connection string; the schema must be migrated.
+	DatabaseURL string
+	// SealingKey has 32 bytes; it seals signing keys and authenticates cookies.
+	SealingKey []byte
+	Trust      *trust.Trust
+	// Metadata judges authenticators; nil knows no model.
+	Metadata attest.Metadata
+	// Playground, when not nil, offers the playground.
+	Playground *frontend.Playground
+	Log        zerolog.Logger
+	// Now is the clock; nil is the system's.
+	Now func() time.Time
+}
+
+// Server is a running Touchstone without its listener.
+type Server struct {
+	Pool    *pgxpool.Pool
+	Log     *audit.Log
+	Ring    *keyring.Ring
+	Clients *grant.Clients
+	options Options
+	handler http.Handler
+	routes  []string
+}
+
+// New opens the database and builds every part. The caller closes the server.
+func New(ctx context.Context, o Options) (_ *Server, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Metadata == nil {
+		o.Metadata = attest.NoMetadata()
+	}
+	issuer, err := url.Parse(o.Issuer)
+	if err != nil || issuer.Host == "" {
+		return nil, fmt.Errorf("issuer %q is not a URL", o.Issuer)
+	}
+	secure := issuer.Scheme == "https"
+	if !secure && issuer.Hostname() != "localhost" {
+		return nil, fmt.Errorf("issuer %q must be https; http is for localhost", o.Issuer)
+	}
+	// The libraries log through log/slog; the operator reads one stream.
+	slog.SetDefault(slog.New(zerolog.NewSlogHandler(o.Log.Level(zerolog.WarnLevel))))
+
+	s := &Server{options: o}
+	if s.Pool, err = postgres.Open(ctx, o.DatabaseURL); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.Pool.Close()
+		}
+	}()
+	s.Log = audit.New(s.Pool)
+	sealer, err := keyring.NewLocalSealer(o.SealingKey)
+	if err != nil {
+		return nil, err
+	}
+	if s.Ring, err = keyring.Open(ctx, keyring.Options{Pool: s.Pool, Log: s.Log, Sealer: sealer, Algorithms: algorithms(o.Trust)}); err != nil {
+		return nil, err
+	}
+	if s.Clients, err = grant.OpenClients(ctx, s.Pool); err != nil {
+		return nil, err
+	}
+	if err = s.Clients.DeclareClients(ctx, s.Log, o.Now(), o.Trust); err != nil {
+		return nil, err
+	}
+	passkeys, err := passkey.New(passkey.Options{ID: issuer.Hostname(), Name: "Touchstone", Origin: o.Issuer, Metadata: func() attest.Metadata { return o.Metadata }})
+	if err != nil {
+		return nil, err
+	}
+	cookieKey, err := hkdf.Key(sha256.New, o.SealingKey, nil, "touchstone cookies v1", 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive cookie key: %w", err)
+	}
+	inForce := func() *trust.Trust { return o.Trust }
+	flow := signin.New(signin.Options{Pool: s.Pool, Log: s.Log, Passkeys: passkeys, Trust: inForce, Secure: secure, CookieKey: cookieKey, Now: o.Now})
+	pages, err := frontend.New(frontend.Options{Issuer: o.Issuer, Pool: s.Pool, Log: s.Log, Passkeys: passkeys, SignIn: flow, Clients: s.Clients,
+		Logger: o.Log, Now: o.Now, Playground: o.Playground})
+	if err != nil {
+		return nil, err
+	}
+	protocol, err := provider.New(provider.Options{Issuer: o.Issuer, Pool: s.Pool, Log: s.Log, Ring: s.Ring, Clients: s.Clients, SignIn: flow,
+		Trust: inForce, ShowError: pages.Fail, Logger: o.Log, Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	s.handler = s.around(route(protocol, pages))
+	s.routes = append(append(protocol.Routes(), pages.Routes()...), "GET /healthz")
+	return s, nil
+}
+
+// algorithms are those that some API signs with; RS256 signs ID tokens and is always there.
+func algorithms(t *trust.Trust) []keyring.Algorithm {
+	algs := []keyring.Algorithm{keyring.RS256}
+	for _, a := range t.APIs {
+		if alg := keyring.Algorithm(a.SigningAlgorithm); alg != keyring.RS256 {
+			algs = append(algs, alg)
+		}
+	}
+	return algs
+}
+
+// route sends the protocol's paths to the provider and all others to the pages.
+func route(protocol *provider.Provider, pages *frontend.Frontend) http.Handler {
+	paths := map[string]bool{}
+	for _, pattern := range protocol.Routes() {
+		_, path, ok := strings.Cut(pattern, " ")
+		if !ok {
+			path = pattern
+		}
+		paths[path] = true
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if paths[r.URL.Path] {
+			protocol.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
+}
+
+// ServeHTTP serves every route.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Routes lists every route's pattern.
+func (s *Server) Routes() []string { return s.routes }
+
+// Close gives the database up.
+func (s *Server) Close() { s.Pool.Close() }
+
+// sweepEvery is the pause between sweeps of what has expired.
+const sweepEvery = time.Minute
+
+// shutdownBound is how long requests under way may take when the server stops.
+const shutdownBound = 10 * time.Second
+
+// Run serves on the listener, follows changes that other replicas announce and
+// sweeps, until the context ends; then it finishes what is under way.
+func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.Ring.Watch(ctx, s.options.Log)
+	go s.Clients.Watch(ctx, s.options.Log)
+	go s.sweep(ctx)
+	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownBound)
+		defer cancel()
+		stopped <- server.Shutdown(bound)
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return <-stopped
+}
+
+// sweep removes what has expired, in small batches.
+func (s *Server) sweep(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(sweepEvery):
+		}
+		_, err1 := passkey.Sweep(ctx, s.Pool, s.options.Now())
+		_, err2 := grant.Sweep(ctx, s.Pool, s.options.Now())
+		if err := errors.Join(err1, err2); err != nil && ctx.Err() == nil {
+			s.options.Log.Warn().Err(err).Msg("sweep failed; it is tried again")
+		}
+	}
+}
