@@ -34,7 +34,7 @@ func (s *scanner) skip(n int) {
 	s.at += n
 }
 
-func (s *scanner) rest() string           { return s.text[s.at:] }
+func (s *scanner) rest() string            { return s.text[s.at:] }
 func (s *scanner) sees(prefix string) bool { return strings.HasPrefix(s.rest(), prefix) }
 
 func (s *scanner) space() bool {

@@ -368,5 +368,8 @@ func readPolicy(path string) (*apim.Document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if d.Fragment != nil {
+		return nil, fmt.Errorf("%s: a fragment is not a policy document", path)
+	}
 	return d, nil
 }

@@ -52,6 +52,14 @@ func (c *compiler) fault(e apim.Element, format string, args ...any) {
 	c.faults = append(c.faults, fmt.Errorf("%s:%d: <%s>: %s", c.file, e.Line, e.Name, fmt.Sprintf(format, args...)))
 }
 
+// attr returns an attribute, or the fallback when it is absent.
+func attr(e apim.Element, name, fallback string) string {
+	if a, ok := e.Attribute(name); ok {
+		return a.Value
+	}
+	return fallback
+}
+
 // section compiles a section around its <base/>.
 func (c *compiler) section(name string, elements []apim.Element) func([]policy) []policy {
 	var before, after []policy
@@ -78,9 +86,9 @@ func (c *compiler) section(name string, elements []apim.Element) func([]policy) 
 
 // attributes refuses attributes that are not listed.
 func (c *compiler) attributes(e apim.Element, known ...string) {
-	for name := range e.Attrs {
-		if !slices.Contains(known, name) {
-			c.fault(e, "attribute %s is not implemented by this gateway", name)
+	for _, a := range e.Attributes {
+		if !slices.Contains(known, a.Name) {
+			c.fault(e, "attribute %s is not implemented by this gateway", a.Name)
 		}
 	}
 }
@@ -103,7 +111,7 @@ func (c *compiler) children(e apim.Element, ordered ...string) {
 
 // value compiles a value that may be an expression.
 func (c *compiler) value(e apim.Element, text string) func(*run) (any, error) {
-	if !expr.IsExpression(text) {
+	if !apim.IsExpression(text) {
 		return func(*run) (any, error) { return text, nil }
 	}
 	p, err := expr.Compile(text)
@@ -152,10 +160,10 @@ func (c *compiler) choose(section string, e apim.Element) policy {
 		b := branch{}
 		if child.Name == "when" {
 			c.attributes(child, "condition")
-			if !expr.IsExpression(child.Attr("condition", "")) {
+			if !apim.IsExpression(attr(child, "condition", "")) {
 				c.fault(child, "condition must be an expression")
 			}
-			b.test = c.value(child, child.Attr("condition", ""))
+			b.test = c.value(child, attr(child, "condition", ""))
 		} else {
 			c.attributes(child)
 		}
@@ -191,13 +199,13 @@ func (c *compiler) choose(section string, e apim.Element) policy {
 func (c *compiler) setVariable(e apim.Element) policy {
 	c.attributes(e, "name", "value")
 	c.children(e)
-	value := c.value(e, e.Attr("value", ""))
+	value := c.value(e, attr(e, "value", ""))
 	return func(r *run, _ string) error {
 		v, err := value(r)
 		if err != nil {
 			return err
 		}
-		r.variables[e.Attr("name", "")] = v
+		r.variables[attr(e, "name", "")] = v
 		return nil
 	}
 }
@@ -206,7 +214,7 @@ func (c *compiler) setVariable(e apim.Element) policy {
 func (c *compiler) header(e apim.Element) func(r *run, h http.Header) error {
 	c.attributes(e, "name", "exists-action")
 	c.children(e, "value")
-	name, action := http.CanonicalHeaderKey(e.Attr("name", "")), e.Attr("exists-action", "override")
+	name, action := http.CanonicalHeaderKey(attr(e, "name", "")), attr(e, "exists-action", "override")
 	if name == "" || slices.Contains([]string{"Connection", "Content-Length", "Keep-Alive", "Transfer-Encoding"}, name) {
 		c.fault(e, "header %q cannot be changed", name)
 	}
@@ -215,7 +223,7 @@ func (c *compiler) header(e apim.Element) func(r *run, h http.Header) error {
 	}
 	var values []func(*run) (any, error)
 	for _, v := range e.Children {
-		values = append(values, c.value(v, v.Text))
+		values = append(values, c.value(v, strings.TrimSpace(v.Text)))
 	}
 	return func(r *run, h http.Header) error {
 		if action == "delete" {
@@ -265,16 +273,16 @@ func (c *compiler) returnResponse(e apim.Element) policy {
 		switch child.Name {
 		case "set-status":
 			c.attributes(child, "code", "reason")
-			n, err := strconv.Atoi(child.Attr("code", ""))
+			n, err := strconv.Atoi(attr(child, "code", ""))
 			if err != nil || n < 200 || n > 599 {
-				c.fault(child, "code %q is not a status", child.Attr("code", ""))
+				c.fault(child, "code %q is not a status", attr(child, "code", ""))
 			}
 			status = n
 		case "set-header":
 			headers = append(headers, c.header(child))
 		case "set-body":
 			c.attributes(child)
-			body = c.value(child, child.Text)
+			body = c.value(child, strings.TrimSpace(child.Text))
 		}
 	}
 	return func(r *run, _ string) error {
@@ -298,7 +306,7 @@ func (c *compiler) returnResponse(e apim.Element) policy {
 // cors answers preflights and lets listed origins read answers.
 func (c *compiler) cors(e apim.Element) policy {
 	c.attributes(e, "allow-credentials")
-	if e.Attr("allow-credentials", "false") != "false" {
+	if attr(e, "allow-credentials", "false") != "false" {
 		c.fault(e, "allow-credentials other than false is not implemented by this gateway")
 	}
 	lists, maxAge := map[string][]string{}, ""
@@ -307,9 +315,9 @@ func (c *compiler) cors(e apim.Element) policy {
 			c.fault(list, "is unknown inside <cors>")
 		}
 		c.attributes(list, "preflight-result-max-age")
-		maxAge = list.Attr("preflight-result-max-age", maxAge)
+		maxAge = attr(list, "preflight-result-max-age", maxAge)
 		for _, item := range list.Children {
-			lists[list.Name] = append(lists[list.Name], item.Text)
+			lists[list.Name] = append(lists[list.Name], strings.TrimSpace(item.Text))
 		}
 	}
 	return func(r *run, _ string) error {

@@ -44,13 +44,13 @@ func (c *compiler) validateJWT(e apim.Element) policy {
 	c.attributes(e, "id", "header-name", "require-scheme", "failed-validation-httpcode", "failed-validation-error-message",
 		"require-expiration-time", "require-signed-tokens", "clock-skew", "output-token-variable-name")
 	c.children(e, "openid-config", "audiences", "issuers", "required-claims")
-	p := &jwtPolicy{id: e.Attr("id", ""), header: e.Attr("header-name", ""), scheme: e.Attr("require-scheme", ""),
-		message: e.Attr("failed-validation-error-message", ""), output: e.Attr("output-token-variable-name", ""), keys: c.keys, scope: c.level}
+	p := &jwtPolicy{id: attr(e, "id", ""), header: attr(e, "header-name", ""), scheme: attr(e, "require-scheme", ""),
+		message: attr(e, "failed-validation-error-message", ""), output: attr(e, "output-token-variable-name", ""), keys: c.keys, scope: c.level}
 	if p.header == "" {
 		c.fault(e, "needs header-name; other sources of the token are not implemented by this gateway")
 	}
 	for _, name := range []string{"require-expiration-time", "require-signed-tokens"} {
-		if e.Attr(name, "true") != "true" {
+		if attr(e, name, "true") != "true" {
 			c.fault(e, "%s other than true is not implemented by this gateway", name)
 		}
 	}
@@ -60,7 +60,7 @@ func (c *compiler) validateJWT(e apim.Element) policy {
 		switch child.Name {
 		case "openid-config":
 			c.attributes(child, "url")
-			p.configs = append(p.configs, child.Attr("url", ""))
+			p.configs = append(p.configs, attr(child, "url", ""))
 		case "audiences":
 			p.audiences = append(p.audiences, c.list(child, "audience")...)
 		case "issuers":
@@ -68,8 +68,8 @@ func (c *compiler) validateJWT(e apim.Element) policy {
 		case "required-claims":
 			for _, claim := range child.Children {
 				c.attributes(claim, "name", "match", "separator")
-				r := required{name: claim.Attr("name", ""), separator: claim.Attr("separator", ""), any: claim.Attr("match", "all") == "any", values: c.list(claim, "value")}
-				if !slices.Contains([]string{"all", "any"}, claim.Attr("match", "all")) {
+				r := required{name: attr(claim, "name", ""), separator: attr(claim, "separator", ""), any: attr(claim, "match", "all") == "any", values: c.list(claim, "value")}
+				if !slices.Contains([]string{"all", "any"}, attr(claim, "match", "all")) {
 					c.fault(claim, "match must be all or any")
 				}
 				p.claims = append(p.claims, r)
@@ -86,10 +86,11 @@ func (c *compiler) validateJWT(e apim.Element) policy {
 }
 
 func (c *compiler) integer(e apim.Element, name string, fallback int) int {
-	text, ok := e.Attrs[name]
+	a, ok := e.Attribute(name)
 	if !ok {
 		return fallback
 	}
+	text := a.Value
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
 		c.fault(e, "%s %q is not a number; expressions are not implemented here by this gateway", name, text)
@@ -102,10 +103,11 @@ func (c *compiler) list(e apim.Element, name string) []string {
 	c.children(e, name)
 	var texts []string
 	for _, child := range e.Children {
-		if expr.IsExpression(child.Text) {
+		text := strings.TrimSpace(child.Text)
+		if apim.IsExpression(text) {
 			c.fault(child, "expressions are not implemented here by this gateway")
 		}
-		texts = append(texts, child.Text)
+		texts = append(texts, text)
 	}
 	return texts
 }

@@ -117,12 +117,6 @@ type node func(*Context) (any, error)
 // Eval evaluates the expression.
 func (p *Program) Eval(c *Context) (any, error) { return p.root(c) }
 
-// IsExpression reports whether a policy value is an expression rather than a literal.
-func IsExpression(text string) bool {
-	text = strings.TrimSpace(text)
-	return strings.HasPrefix(text, "@(") || strings.HasPrefix(text, "@{")
-}
-
 // Text writes a value as .NET's ToString does in the invariant culture.
 func Text(v any) string {
 	switch t := v.(type) {

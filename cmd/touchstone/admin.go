@@ -1,0 +1,323 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/touchstone-id/touchstone/pkg/account"
+	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/grant"
+	"github.com/touchstone-id/touchstone/pkg/keyring"
+	"github.com/touchstone-id/touchstone/pkg/secret"
+)
+
+type userCommand struct {
+	Invite  inviteCommand  `cmd:"" help:"Print a single-use enrolment link for a person, creating them when they are new."`
+	List    listUsers      `cmd:"" help:"List people."`
+	Suspend suspendCommand `cmd:"" help:"Keep a person from signing in, and end the access they gave."`
+	Resume  resumeCommand  `cmd:"" help:"Undo suspend."`
+}
+
+type inviteCommand struct {
+	Name   string `arg:"" help:"The person's name."`
+	Issuer string `default:"http://localhost:8080" help:"Issuer identifier, for the link."`
+	databaseFlags
+}
+
+// Run prints the link, alone on its line.
+func (c *inviteCommand) Run(ctx context.Context, out io.Writer) error {
+	pool, log, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	link, err := invite(ctx, log, c.Issuer, c.Name)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, link)
+	return err
+}
+
+type listUsers struct{ databaseFlags }
+
+// Run prints a table.
+func (c *listUsers) Run(ctx context.Context, out io.Writer) error {
+	pool, _, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	users, err := account.All(ctx, pool)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tID\tSTATUS\tSINCE")
+	for _, u := range users {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.ID, u.Status, u.CreatedAt.Format(time.DateOnly))
+	}
+	return w.Flush()
+}
+
+type suspendCommand struct {
+	Name string `arg:"" help:"The person's name."`
+	databaseFlags
+}
+
+// Run suspends the person and ends their grants in one act.
+func (c *suspendCommand) Run(ctx context.Context) error {
+	return c.act(ctx, c.Name, func(tx pgx.Tx, id account.ID) (audit.Event, error) {
+		if err := account.Suspend(ctx, tx, id); err != nil {
+			return audit.Event{}, err
+		}
+		_, err := grant.RevokeUser(ctx, tx, time.Now(), id, string(audit.UserSuspended))
+		return audit.Event{Action: audit.UserSuspended}, err
+	})
+}
+
+type resumeCommand struct {
+	Name string `arg:"" help:"The person's name."`
+	databaseFlags
+}
+
+// Run lets the person in again.
+func (c *resumeCommand) Run(ctx context.Context) error {
+	return c.act(ctx, c.Name, func(tx pgx.Tx, id account.ID) (audit.Event, error) {
+		return audit.Event{Action: audit.UserResumed}, account.Resume(ctx, tx, id)
+	})
+}
+
+// act runs an act on the person with this name.
+func (f databaseFlags) act(ctx context.Context, name string, do func(pgx.Tx, account.ID) (audit.Event, error)) error {
+	pool, log, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
+		u, err := account.ByName(ctx, tx, name)
+		if err != nil {
+			return audit.Event{}, err
+		}
+		event, err := do(tx, u.ID)
+		event.UserID = string(u.ID)
+		return event, err
+	})
+}
+
+type clientCommand struct {
+	List         listClients  `cmd:"" help:"List clients."`
+	Create       createClient `cmd:"" help:"Register a client; a secret is printed once."`
+	RotateSecret rotateSecret `cmd:"" help:"Add a secret, printed once; the older of two is dropped."`
+}
+
+type listClients struct{ databaseFlags }
+
+// Run prints a table.
+func (c *listClients) Run(ctx context.Context, out io.Writer) error {
+	pool, _, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	clients, err := grant.OpenClients(ctx, pool)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tKIND\tNAME\tSCOPES\tREDIRECT URIS")
+	for _, c := range clients.All() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.ID, c.Kind, c.Name, strings.Join(c.Scopes, " "), strings.Join(c.RedirectURIs, " "))
+	}
+	return w.Flush()
+}
+
+type createClient struct {
+	ID          string   `arg:"" help:"client_id."`
+	Name        string   `help:"What people read; the id by default."`
+	Kind        string   `default:"public" enum:"public,confidential,workload" help:"public, confidential or workload."`
+	RedirectURI []string `help:"Redirect URI; may be given more than once."`
+	Scope       []string `default:"openid" help:"Scope; may be given more than once."`
+	Audience    []string `help:"Audience of an API the client may call; may be given more than once."`
+	databaseFlags
+}
+
+// Run registers the client and prints its secret when it has one.
+func (c *createClient) Run(ctx context.Context, out io.Writer) error {
+	client := grant.Client{ID: grant.ClientID(c.ID), Name: c.Name, Kind: grant.Kind(c.Kind), RedirectURIs: c.RedirectURI, Scopes: c.Scope, Audiences: c.Audience,
+		GrantTypes: []string{"authorization_code", "refresh_token"}}
+	if client.Name == "" {
+		client.Name = c.ID
+	}
+	if client.Kind == grant.Workload {
+		client.GrantTypes = []string{"client_credentials"}
+	} else if len(client.RedirectURIs) == 0 {
+		return fmt.Errorf("a %s client needs --redirect-uri", c.Kind)
+	}
+	return c.secret(ctx, out, audit.ClientCreated, c.ID, func(tx pgx.Tx) (secret.Value, error) { return grant.CreateClient(ctx, tx, client) })
+}
+
+type rotateSecret struct {
+	ID string `arg:"" help:"client_id."`
+	databaseFlags
+}
+
+// Run prints the new secret.
+func (c *rotateSecret) Run(ctx context.Context, out io.Writer) error {
+	return c.secret(ctx, out, audit.ClientChanged, c.ID, func(tx pgx.Tx) (secret.Value, error) { return grant.RotateSecret(ctx, tx, grant.ClientID(c.ID)) })
+}
+
+// secret runs an act on a client and prints the secret that it returns.
+func (f databaseFlags) secret(ctx context.Context, out io.Writer, action audit.Action, id string, do func(pgx.Tx) (secret.Value, error)) error {
+	pool, log, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	var s secret.Value
+	err = log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
+		var err error
+		s, err = do(tx)
+		return audit.Event{Action: action, ClientID: id}, err
+	})
+	if err == nil && !s.Empty() {
+		_, err = fmt.Fprintln(out, s.Reveal())
+	}
+	return err
+}
+
+type keyCommand struct {
+	List   listKeys   `cmd:"" help:"List signing keys with their states."`
+	Rotate rotateKeys `cmd:"" help:"Publish a successor now; it signs a day later."`
+}
+
+// keyFlags open the ring.
+type keyFlags struct {
+	SealingKey string `default:".touchstone/sealing.key" help:"File with the sealing key."`
+	databaseFlags
+}
+
+func (f keyFlags) ring(ctx context.Context) (*keyring.Ring, func(), error) {
+	key, err := keyring.ReadSealingKey(f.SealingKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	sealer, err := keyring.NewLocalSealer(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool, log, err := f.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	ring, err := keyring.Open(ctx, keyring.Options{Pool: pool, Log: log, Sealer: sealer})
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return ring, pool.Close, nil
+}
+
+type listKeys struct{ keyFlags }
+
+// Run prints a table.
+func (c *listKeys) Run(ctx context.Context, out io.Writer) error {
+	ring, done, err := c.ring(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	keys, err := ring.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KID\tALGORITHM\tSTATE\tSIGNS FROM")
+	for _, k := range keys {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.ID, k.Algorithm, k.StateAt(time.Now()), k.ActivatesAt.UTC().Format(time.RFC3339))
+	}
+	return w.Flush()
+}
+
+type rotateKeys struct {
+	Algorithm string `default:"RS256" enum:"RS256,PS256,ES256" help:"RS256, PS256 or ES256."`
+	keyFlags
+}
+
+// Run starts a rotation.
+func (c *rotateKeys) Run(ctx context.Context) error {
+	ring, done, err := c.ring(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return ring.Rotate(ctx, keyring.Algorithm(c.Algorithm))
+}
+
+type policyCommand struct {
+	Render renderCommand `cmd:"" help:"Write the policies that the trust file means."`
+}
+
+type renderCommand struct {
+	Trust  string `required:"" help:"Trust file." placeholder:"FILE"`
+	Issuer string `required:"" help:"Issuer identifier." placeholder:"URL"`
+	Out    string `default:"policies" help:"Directory to write to."`
+}
+
+// Run writes the files and prints their names.
+func (c *renderCommand) Run(out io.Writer) error {
+	t, err := readTrust(c.Trust)
+	if err != nil {
+		return err
+	}
+	files := map[string]string{}
+	if err := writePolicies(t, c.Issuer, c.Out, files); err != nil {
+		return err
+	}
+	for _, a := range t.APIs {
+		fmt.Fprintln(out, files[a.Name+"/"])
+		for _, o := range a.Operations {
+			if path := files[a.Name+"/"+o.Name]; path != "" {
+				fmt.Fprintln(out, path)
+			}
+		}
+	}
+	return nil
+}
+
+type auditCommand struct {
+	Tail tailCommand `cmd:"" help:"Print the newest entries as JSON Lines, newest first."`
+}
+
+type tailCommand struct {
+	Number int `short:"n" default:"20" help:"How many."`
+	databaseFlags
+}
+
+// Run prints the entries.
+func (c *tailCommand) Run(ctx context.Context, out io.Writer) error {
+	pool, _, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	entries, err := audit.Recent(ctx, pool, c.Number)
+	if err != nil {
+		return err
+	}
+	encoder := json.NewEncoder(out)
+	for _, e := range entries {
+		if err := encoder.Encode(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
