@@ -31,7 +31,7 @@ create table authorization_request (
     opened_at       timestamptz not null default clock_timestamp(),
     expires_at      timestamptz not null,
     user_id         text        references account,
-    session         text        references session,
+    session         text        references session deferrable initially deferred,
     authentication  jsonb,
     bound_at        timestamptz,
     code_digest     bytea       constraint code_is_unique unique,
