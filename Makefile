@@ -18,6 +18,8 @@ test: ## run every check and test, installing what they need
 	@echo '== gofmt'; test -z "$$(gofmt -l cmd pkg migrations web e2e | tee /dev/stderr)"
 	@echo '== vet'; $(GO) vet ./...
 	@echo '== tests'; CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+	@$(MAKE) -s build
+	@echo '== browser scenarios'; cd e2e && npm ci --no-audit --no-fund --silent && npm test
 
 clean: ## remove what was built; .touchstone with its data stays
 	rm -rf bin

@@ -1,0 +1,224 @@
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import * as client from "openid-client";
+import { freePort, launch, metadata, person, shots, start } from "./touchstone.js";
+
+let browser, attestation;
+
+before(async () => {
+	browser = await launch();
+	// Chromium's attestation key is the same in every run; learn it once.
+	const t = await start();
+	const p = await person(browser);
+	await p.page.goto(t.issuer + "/enrol");
+	attestation = await p.page.evaluate(async () => {
+		const random = (n) => crypto.getRandomValues(new Uint8Array(n));
+		const made = await navigator.credentials.create({ publicKey: { rp: { name: "x" }, user: { id: random(16), name: "x", displayName: "x" }, challenge: random(32),
+			pubKeyCredParams: [{ type: "public-key", alg: -7 }], attestation: "direct" } });
+		return made.toJSON().response.attestationObject;
+	});
+	await p.context.close();
+	await t.stop();
+	t.remove();
+});
+
+after(async () => browser?.close());
+
+async function running(t, ...args) {
+	const touchstone = await start({ args });
+	t.after(async () => { await touchstone.stop(); touchstone.remove(); });
+	return touchstone;
+}
+
+async function shoot(page, name) {
+	for (const colorScheme of ["light", "dark"]) {
+		await page.emulateMedia({ colorScheme });
+		await page.screenshot({ path: join(shots, `${name}-${colorScheme}.png`), fullPage: true });
+	}
+	const size = page.viewportSize();
+	await page.emulateMedia({ colorScheme: "light" });
+	await page.setViewportSize({ width: 375, height: 740 });
+	assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 375), name + " is wider than a phone");
+	await page.screenshot({ path: join(shots, `${name}-phone.png`), fullPage: true });
+	await page.setViewportSize(size);
+}
+
+async function enrol(p, link) {
+	await p.page.goto("about:blank");
+	await p.page.goto(link);
+	await p.page.getByRole("button", { name: "Create a passkey" }).click();
+	await p.page.getByText("Your passkey is ready").waitFor();
+}
+
+async function signInAtPlayground(p, t) {
+	await p.page.goto(t.issuer + "/playground");
+	await p.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+	await p.page.waitForURL(/\/signin\?request=|\/playground$/);
+	if (p.page.url().includes("/signin")) await p.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+	await p.page.getByText("authenticator_attestation").first().waitFor();
+}
+
+const call = async (p, title) => {
+	const item = p.page.getByRole("listitem").filter({ hasText: title });
+	await p.page.evaluate(() => { document.getElementById("decision").hidden = true; });
+	await item.getByRole("button", { name: "Call", exact: true }).click();
+	await p.page.locator("#decision:not([hidden])").waitFor();
+	return p.page.locator("#verdict").textContent();
+};
+
+test("enrol, sign in, read the token, pass the gateway", async (t) => {
+	const touchstone = await running(t, ...metadata(attestation));
+	const p = await person(browser);
+	await p.page.goto(touchstone.link());
+	await p.page.getByText("Hello Ada").waitFor();
+	await shoot(p.page, "enrol");
+	await enrol(p, touchstone.link());
+	await shoot(p.page, "enrol-done");
+	assert.ok(!p.page.url().includes("#"), "the link's secret stays in the address");
+	await p.page.goto(touchstone.issuer + "/signin");
+	await shoot(p.page, "signin");
+	await signInAtPlayground(p, touchstone);
+	const claims = await p.page.locator("#claims").textContent();
+	for (const fact of ["attested:", "hardware:", "fido_l1:", "metadata_current:", "uv:", "Chromium Virtual Key", "phrh"]) assert.ok(claims.includes(fact), `the token lacks ${fact}`);
+	assert.equal(await call(p, "List the orders"), "Passed: 200");
+	assert.match(await p.page.locator("#answer").textContent(), /X-Touchstone-Subject/);
+	assert.equal(await call(p, "Refund an order"), "Passed: 200");
+	await shoot(p.page, "playground");
+	await p.page.getByRole("button", { name: "Refresh the token" }).click();
+	await p.page.getByText("A fresh token").waitFor();
+	await p.page.goto(touchstone.issuer + "/");
+	await p.page.getByText("Verified: Chromium Virtual Key").waitFor();
+	await shoot(p.page, "account");
+	assert.deepEqual(p.faults, []);
+});
+
+test("a foreign anchor attests nothing, and the gateway says what is missing", async (t) => {
+	const touchstone = await running(t, ...metadata(attestation, "foreign"));
+	const p = await person(browser);
+	await enrol(p, touchstone.link());
+	await signInAtPlayground(p, touchstone);
+	assert.ok(!(await p.page.locator("#claims").textContent()).includes("attested:"));
+	assert.equal(await call(p, "List the orders"), "Passed: 200");
+	assert.equal(await call(p, "Refund an order"), "Refused: 401");
+	assert.match(await p.page.locator("#why").textContent(), /insufficient_user_authentication.*acr_values="phrh"/);
+	assert.match(await p.page.locator("#steps").textContent(), /Missing in authenticator_attestation: attested, hardware, metadata_current/);
+	await shoot(p.page, "playground-refused");
+});
+
+test("a link works once, also in another browser", async (t) => {
+	const touchstone = await running(t);
+	const first = await person(browser), second = await person(browser);
+	const link = touchstone.link();
+	await enrol(first, link);
+	await second.page.goto(link);
+	await second.page.getByText("This link was already used").waitFor();
+	await shoot(second.page, "enrol-used");
+	await second.page.goto("about:blank");
+	await second.page.goto(touchstone.issuer + "/enrol#forged");
+	await second.page.getByText("This link does not work").waitFor();
+});
+
+test("a closed prompt loses nothing", async (t) => {
+	const touchstone = await running(t);
+	const p = await person(browser);
+	await p.cdp.send("WebAuthn.setUserVerified", { authenticatorId: p.authenticatorId, isUserVerified: false });
+	await p.page.goto(touchstone.link());
+	await p.page.getByRole("button", { name: "Create a passkey" }).click();
+	await p.page.getByText("Nothing was changed").waitFor();
+	await shoot(p.page, "enrol-closed");
+	await p.cdp.send("WebAuthn.setUserVerified", { authenticatorId: p.authenticatorId, isUserVerified: true });
+	await p.page.getByRole("button", { name: "Try again" }).click();
+	await p.page.getByText("Your passkey is ready").waitFor();
+});
+
+test("an attacker's authorization request gives the attacker nothing", async (t) => {
+	const touchstone = await running(t);
+	const victim = await person(browser), attacker = await person(browser);
+	await enrol(victim, touchstone.link());
+	await attacker.page.goto(touchstone.issuer + "/playground");
+	await attacker.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+	await attacker.page.waitForURL(/\/signin\?request=/);
+	const stolen = attacker.page.url();
+	await victim.page.goto(stolen);
+	await victim.page.getByText("This sign-in belongs to another browser").waitFor();
+	await shoot(victim.page, "error");
+	await attacker.page.goto(stolen.replace("/signin", "/authorize/callback"));
+	assert.ok(!attacker.page.url().includes("code="));
+});
+
+test("a session is revoked from another browser, and a removed passkey is told apart", async (t) => {
+	const touchstone = await running(t);
+	const one = await person(browser), two = await person(browser);
+	await enrol(one, touchstone.link());
+	await enrol(two, touchstone.command("user", "invite", "Ada", "--issuer=" + touchstone.issuer));
+	for (const p of [one, two]) {
+		await p.page.goto(touchstone.issuer + "/signin");
+		await p.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+		await p.page.getByRole("heading", { name: "Ada" }).waitFor();
+	}
+	await one.page.reload();
+	await one.page.getByRole("button", { name: "End this session" }).click();
+	await one.page.getByRole("button", { name: "End this session" }).waitFor({ state: "detached" });
+	await two.page.reload();
+	await two.page.getByRole("link", { name: "Sign in" }).waitFor();
+
+	one.page.on("dialog", (dialog) => dialog.accept());
+	await one.page.getByRole("listitem").filter({ hasNotText: "used to sign in here" }).getByRole("button", { name: "Remove" }).click();
+	await one.page.getByText("This is your only passkey").waitFor();
+	await two.page.goto(touchstone.issuer + "/signin");
+	await two.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+	await two.page.getByText("This passkey was removed").waitFor();
+	await shoot(two.page, "signin-removed");
+});
+
+test("kill -9 loses no acknowledged write", async (t) => {
+	let touchstone = await start();
+	const p = await person(browser);
+	await enrol(p, touchstone.link());
+	await signInAtPlayground(p, touchstone);
+	await touchstone.kill();
+	touchstone = await start({ state: touchstone.state, port: touchstone.port, gatewayPort: touchstone.gatewayPort });
+	t.after(async () => { await touchstone.stop(); touchstone.remove(); });
+	assert.equal(touchstone.link(), undefined, "the enrolled passkey is forgotten");
+	await p.page.getByRole("button", { name: "Refresh the token" }).click();
+	await p.page.getByText("A fresh token").waitFor();
+	assert.equal(await call(p, "List the orders"), "Passed: 200");
+});
+
+test("openid-client signs a person in", async (t) => {
+	const touchstone = await running(t);
+	const p = await person(browser);
+	await enrol(p, touchstone.link());
+	const port = await freePort();
+	const redirect = `http://127.0.0.1:${port}/cb`;
+	touchstone.command("client", "create", "rp", "--redirect-uri=http://127.0.0.1/cb", "--scope=openid", "--scope=profile", "--scope=offline_access");
+	const arrived = new Promise((resolve) => {
+		const server = createServer((request, response) => { response.end("ok"); if (request.url.startsWith("/cb")) resolve(new URL(request.url, redirect)); });
+		server.listen(port, "127.0.0.1");
+		t.after(() => server.close());
+	});
+	const config = await client.discovery(new URL(touchstone.issuer), "rp", undefined, client.None(), { execute: [client.allowInsecureRequests] });
+	const verifier = client.randomPKCECodeVerifier(), state = client.randomState(), nonce = client.randomNonce();
+	await new Promise((resolve) => setTimeout(resolve, 500)); // the new client reaches the server by notification
+	await p.page.goto(client.buildAuthorizationUrl(config, { redirect_uri: redirect, scope: "openid profile offline_access", state, nonce,
+		code_challenge: await client.calculatePKCECodeChallenge(verifier), code_challenge_method: "S256" }).href);
+	await p.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+	const tokens = await client.authorizationCodeGrant(config, await arrived, { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce, idTokenExpected: true });
+	assert.equal(tokens.claims().name, "Ada");
+	const info = await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub);
+	assert.equal(info.preferred_username, "Ada");
+	const again = await client.refreshTokenGrant(config, tokens.refresh_token);
+	assert.notEqual(again.refresh_token, tokens.refresh_token);
+	await assert.rejects(client.refreshTokenGrant(config, tokens.refresh_token), /invalid_grant|server responded/);
+	await assert.rejects(client.refreshTokenGrant(config, again.refresh_token), "the family of a replayed token lives on");
+});
+
+test("Ctrl-C stops everything, Postgres included", async () => {
+	const touchstone = await start();
+	const { code } = await touchstone.stop();
+	assert.equal(code, 0, touchstone.output());
+	await assert.rejects(fetch(touchstone.issuer));
+	touchstone.remove();
+});
