@@ -66,7 +66,7 @@ export async function launch() {
 
 // person opens a page with a virtual authenticator of its own.
 export async function person(browser, options = {}) {
-	const context = await browser.newContext(options);
+	const context = await browser.newContext({ reducedMotion: "reduce", ...options });
 	const page = await context.newPage();
 	const faults = [];
 	page.on("pageerror", (error) => faults.push(String(error)));
