@@ -28,8 +28,9 @@ type Config struct {
 	// /.touchstone/traces/ID: for development only, since claim values are shown.
 	Trace bool  `yaml:"trace"`
 	APIs  []API `yaml:"apis"`
-	// OpenIDConfig maps an openid-config URL in a policy to the URL that is
-	// really fetched, so that a policy for production runs against a local issuer.
+	// OpenIDConfig maps an openid-config URL in a policy, or the jwks_uri it
+	// leads to, to the URL that is really fetched, so that a policy for
+	// production runs against a local issuer.
 	OpenIDConfig map[string]string `yaml:"openid_config"`
 }
 

@@ -91,10 +91,6 @@ func (m *metadata) refetch(r *run, urls []string) ([]jose.JSONWebKey, error) {
 // fetch reads discovery and key set; on failure the old ones stay.
 func (m *metadata) fetch(r *run, url string, c *configuration) {
 	c.triedAt = r.now
-	really := url
-	if mapped, ok := m.really[url]; ok {
-		really = mapped
-	}
 	var discovery struct {
 		Issuer  string `json:"issuer"`
 		JWKSURI string `json:"jwks_uri"`
@@ -102,7 +98,7 @@ func (m *metadata) fetch(r *run, url string, c *configuration) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if c.err = m.read(r, really, &discovery); c.err != nil {
+	if c.err = m.read(r, url, &discovery); c.err != nil {
 		return
 	}
 	if c.err = m.read(r, discovery.JWKSURI, &set); c.err != nil {
@@ -119,7 +115,11 @@ func (m *metadata) fetch(r *run, url string, c *configuration) {
 	c.issuer, c.keys, c.fetchedAt = discovery.Issuer, keys, r.now
 }
 
+// read fetches JSON from where the configuration says the URL really is.
 func (m *metadata) read(r *run, url string, into any) error {
+	if mapped, ok := m.really[url]; ok {
+		url = mapped
+	}
 	request, err := http.NewRequestWithContext(r.request.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		return fmt.Errorf("fetch %s: %w", url, err)
