@@ -21,7 +21,11 @@ test: ## run every check and test, installing what they need
 	@$(MAKE) -s build
 	@echo '== browser scenarios'; cd e2e && npm ci --no-audit --no-fund --silent && npm test
 
+bench: build ## measure whole flows beside their floor, against a server of its own
+	@scripts/install-postgres
+	@cd e2e && $(GO) run ./bench
+
 clean: ## remove what was built; .touchstone with its data stays
 	rm -rf bin
 
-.PHONY: help run build test clean
+.PHONY: help run build test bench clean
