@@ -1,12 +1,14 @@
 package provider
 
 import (
+	"math"
 	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -91,7 +93,7 @@ func (p *Provider) validate(form url.Values) (grant.OpenParams, error) {
 		return grant.OpenParams{}, denial.New(denial.ClientUnknown, "client_id %.80q", form.Get("client_id"))
 	}
 	uri := form.Get("redirect_uri")
-	if uri == "" || !client.RedirectURIRegistered(uri) {
+	if !client.RedirectURIRegistered(uri) || !redirectable(uri) {
 		return grant.OpenParams{}, denial.New(denial.RedirectURIUnregistered, "client %s, redirect_uri %.200q", client.ID, uri)
 	}
 	o := grant.OpenParams{ClientID: client.ID, RedirectURI: uri, State: form.Get("state"), Nonce: form.Get("nonce"),
@@ -102,10 +104,18 @@ func (p *Provider) validate(form url.Values) (grant.OpenParams, error) {
 	return o, nil
 }
 
+// redirectable refuses addresses that a browser would run, or that end before
+// our parameters, whoever registered them (RFC 6749 section 3.1.2).
+func redirectable(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && u.IsAbs() && !strings.Contains(uri, "#") &&
+		!slices.Contains([]string{"javascript", "data", "vbscript", "file", "blob", "about"}, strings.ToLower(u.Scheme))
+}
+
 // validateRest checks everything but client and redirect URI.
 func (p *Provider) validateRest(form url.Values, client grant.Client, o *grant.OpenParams) error {
 	for _, text := range []string{o.State, o.Nonce, o.LoginHint} {
-		if len(text) > maxParameter || strings.ContainsRune(text, 0) {
+		if len(text) > maxParameter {
 			return denial.New(denial.RequestMalformed, "a parameter is too long")
 		}
 	}
@@ -135,9 +145,9 @@ func (p *Provider) validateRest(form url.Values, client grant.Client, o *grant.O
 			return denial.New(denial.PromptInvalid, "prompt %.80q", form.Get("prompt"))
 		}
 	}
-	if form.Has("max_age") {
+	if form.Get("max_age") != "" {
 		seconds, err := strconv.Atoi(form.Get("max_age"))
-		if err != nil || seconds < 0 {
+		if err != nil || seconds < 0 || seconds > math.MaxInt32 {
 			return denial.New(denial.RequestMalformed, "max_age %.20q", form.Get("max_age"))
 		}
 		o.MaxAge = &seconds
@@ -166,9 +176,15 @@ func (p *Provider) permissions(client grant.Client, scope, resource string) ([]s
 		if !slices.Contains(allowed, s) || !client.AllowsScope(s) || slices.Contains(scopes[:i], s) {
 			return nil, "", denial.New(denial.ScopeInvalid, "scope %.80q; an API's scopes need its resource", s)
 		}
+		if s == grant.ScopeOffline && !client.AllowsGrant("refresh_token") {
+			return nil, "", denial.New(denial.ScopeInvalid, "client %s may not refresh", client.ID)
+		}
 	}
 	if len(scopes) == 0 {
 		return nil, "", denial.New(denial.ScopeInvalid, "scope is missing")
+	}
+	if audience == p.userinfoAudience() && !slices.Contains(scopes, "openid") {
+		return nil, "", denial.New(denial.ScopeInvalid, "neither openid nor a resource: the token would be good for nothing")
 	}
 	return scopes, audience, nil
 }
@@ -176,16 +192,18 @@ func (p *Provider) permissions(client grant.Client, scope, resource string) ([]s
 // begin opens the request and sends the browser on: to the callback when its
 // session is good enough, otherwise to sign in.
 func (p *Provider) begin(w http.ResponseWriter, r *http.Request, o grant.OpenParams) error {
-	o.Browser = p.options.SignIn.Browser(w, r)
 	session, err := p.options.SignIn.Current(r)
-	signedIn := err == nil && p.goodEnough(session, o)
+	now := p.options.Now()
+	signedIn := err == nil && !wantsSignIn(o.Prompt, o.MaxAge) && sufficient(session.Authentication, o.Prompt, o.MaxAge, now) &&
+		p.hinted(session, r.Form.Get("id_token_hint"))
 	if _, denied := denial.ReasonOf(err); err != nil && !denied {
 		return err
 	}
 	if !signedIn && slices.Contains(o.Prompt, "none") {
 		return denial.New(denial.LoginRequired, "")
 	}
-	id, err := grant.Open(r.Context(), p.options.Pool, p.options.Now(), o)
+	o.Browser = p.options.SignIn.Browser(w, r)
+	id, err := grant.Open(r.Context(), p.options.Pool, now, o)
 	if err != nil {
 		return err
 	}
@@ -200,30 +218,68 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, o grant.OpenPar
 	return nil
 }
 
-// goodEnough reports whether a session answers the request without a new sign-in.
-func (p *Provider) goodEnough(s signin.Session, o grant.OpenParams) bool {
-	if slices.Contains(o.Prompt, "login") || slices.Contains(o.Prompt, "select_account") {
+// wantsSignIn reports whether a request asks for a new sign-in, whatever session
+// there is (OpenID Connect Core section 3.1.2.1). With a passkey, choosing an
+// account, agreeing and signing in are one gesture, so consent and
+// select_account ask for the same as login.
+func wantsSignIn(prompt []string, maxAge *int) bool {
+	return slices.ContainsFunc(prompt, func(value string) bool { return value != "none" }) || maxAge != nil && *maxAge == 0
+}
+
+// sufficient reports whether a sign-in is young enough for a request opened at
+// this instant; when the request asks for a new one, it was made afterwards.
+func sufficient(a grant.Authentication, prompt []string, maxAge *int, opened time.Time) bool {
+	if wantsSignIn(prompt, maxAge) && a.AuthTime.Before(opened) {
 		return false
 	}
-	return o.MaxAge == nil || p.options.Now().Sub(s.Authentication.AuthTime).Seconds() <= float64(*o.MaxAge)
+	return maxAge == nil || !a.AuthTime.Add(time.Duration(*maxAge)*time.Second).Before(opened)
+}
+
+// hinted reports whether the session is that of the person in the
+// id_token_hint (OpenID Connect Core section 3.1.2.1). Without a hint it is; a
+// hint that cannot be verified is nobody's.
+func (p *Provider) hinted(s signin.Session, hint string) bool {
+	if hint == "" {
+		return true
+	}
+	token, ok := p.hint(hint)
+	return ok && token.Subject == string(s.User.ID)
 }
 
 // callback issues the code of a bound request to the browser that opened it.
 // Its errors are shown: a request that is not this browser's says nothing about
-// where its browser should go.
+// where its browser should go. The one exception is a request whose code was
+// consumed because the sign-in bound to it is too old for it: that one is
+// known to be this browser's.
 func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	id, browser := secret.Of(r.URL.Query().Get("request")), p.options.SignIn.BrowserOf(r)
+	form, err := singleValued(w, r)
+	if err != nil {
+		p.options.ShowError(w, r, err)
+		return
+	}
+	id, browser := secret.Of(form.Get("request")), p.options.SignIn.BrowserOf(r)
 	var request grant.Request
 	var code secret.Value
-	err := p.options.Log.Do(r.Context(), func(tx pgx.Tx) (event audit.Event, err error) {
+	err = p.options.Log.Do(r.Context(), func(tx pgx.Tx) (event audit.Event, err error) {
 		request, code, err = grant.IssueCode(r.Context(), tx, p.options.Now(), id, browser)
 		if err != nil {
 			return audit.Event{}, err // nothing was consumed
 		}
 		a := request.Authentication
-		return audit.Event{Action: audit.CodeIssued, UserID: string(a.UserID), ClientID: string(request.ClientID), Credential: a.AuthenticatorID, Session: a.Session}, nil
+		event = audit.Event{Action: audit.CodeIssued, UserID: string(a.UserID), ClientID: string(request.ClientID), Credential: a.AuthenticatorID, Session: a.Session}
+		if err := p.stillRegistered(request); err != nil {
+			return event, err
+		}
+		if !sufficient(*a, request.Prompt, request.MaxAge, request.OpenedAt) {
+			return event, denial.New(denial.LoginRequired, "the sign-in is older than the request allows")
+		}
+		return event, nil
 	})
+	if denial.Is(err, denial.LoginRequired) {
+		p.refuse(w, r, redirected{err, request.RedirectURI, request.State})
+		return
+	}
 	if denial.Is(err, denial.SignInRequired) {
 		http.Redirect(w, r, "/signin?request="+url.QueryEscape(id.Reveal()), http.StatusSeeOther)
 		return
@@ -233,4 +289,17 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.redirect(w, r, request.RedirectURI, url.Values{"code": {code.Reveal()}}, request.State)
+}
+
+// stillRegistered checks a stored redirect URI against the registration in
+// force: it may have changed while the person was signing in.
+func (p *Provider) stillRegistered(request grant.Request) error {
+	client, known := p.options.Clients.Get(request.ClientID)
+	switch {
+	case !known:
+		return denial.New(denial.ClientUnknown, "client %s is gone", request.ClientID)
+	case !client.RedirectURIRegistered(request.RedirectURI) || !redirectable(request.RedirectURI):
+		return denial.New(denial.RedirectURIUnregistered, "client %s registers it no more", request.ClientID)
+	}
+	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
-	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
@@ -46,6 +45,14 @@ func (p *Provider) accessToken(token string, audiences ...string) (claim.AccessT
 	return a, grantID, nil
 }
 
+// userInfo is the answer of the UserInfo endpoint (OpenID Connect Core section 5.3.2).
+type userInfo struct {
+	Subject           string `json:"sub"`
+	Name              string `json:"name,omitempty"`
+	PreferredUsername string `json:"preferred_username,omitempty"`
+	claim.Authenticator
+}
+
 // userinfo serves the UserInfo endpoint (OpenID Connect Core section 5.3): an
 // access token for it alone, whose grant still stands.
 func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
@@ -58,12 +65,12 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a, grantID, err := p.accessToken(token, p.userinfoAudience())
-	if err == nil && !slices.Contains(strings.Fields(a.Scope), "openid") {
-		err = denial.New(denial.TokenInvalid, "scope openid is missing")
-	}
 	var g grant.Grant
 	if err == nil {
 		g, err = grant.Standing(r.Context(), p.options.Pool, p.options.Now(), grantID)
+	}
+	if err == nil && (g.Authentication == nil || string(g.UserID) != a.Subject) {
+		err = denial.New(denial.TokenInvalid, "the grant is not this person's")
 	}
 	if err != nil {
 		if denial.Is(err, denial.TokenInvalid) {
@@ -72,9 +79,18 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 		p.writeError(w, r, err)
 		return
 	}
-	info := map[string]string{"sub": a.Subject}
-	if slices.Contains(strings.Fields(a.Scope), "profile") {
-		info["name"], info["preferred_username"] = g.UserDisplayName, g.UserName
+	scopes := strings.Fields(a.Scope)
+	if !slices.Contains(scopes, "openid") { // narrowed away at a refresh (RFC 6750 section 3.1)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+p.options.Issuer+`", error="insufficient_scope", scope="openid"`)
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	info := userInfo{Subject: a.Subject}
+	if slices.Contains(scopes, "profile") {
+		info.Name, info.PreferredUsername = g.UserDisplayName, g.UserName
+	}
+	if slices.Contains(scopes, "authenticator") {
+		info.Authenticator = g.Authentication.Authenticator
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(info)
@@ -102,9 +118,8 @@ func (p *Provider) Revocation(ctx context.Context, r *op.ClientRequest[oidc.Revo
 			if err != nil || a.ClientID != string(client) {
 				return audit.Event{}, denial.New(denial.TokenInvalid, "nothing to revoke")
 			}
-			g = grant.Grant{ID: grantID, ClientID: client}
-			if a.IdentityType == claim.IdentityUser {
-				g.UserID = account.ID(a.Subject)
+			if g, err = grant.Standing(ctx, tx, now, grantID); err != nil {
+				return audit.Event{}, err
 			}
 			if err := grant.Revoke(ctx, tx, now, grantID, "revoked_by_client"); err != nil {
 				return audit.Event{}, err
@@ -139,13 +154,17 @@ func (p *Provider) endSession(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/signout", http.StatusSeeOther)
 		return
 	}
+	client, known := p.options.Clients.Get(grant.ClientID(hint.Audience))
+	to := form.Get("post_logout_redirect_uri")
+	if to != "" && (!known || !client.PostLogoutRegistered(to) || !redirectable(to)) {
+		http.Redirect(w, r, "/signout", http.StatusSeeOther)
+		return
+	}
 	if err := p.options.SignIn.SignOut(r.Context(), w, r); err != nil {
 		p.options.ShowError(w, r, err)
 		return
 	}
-	client, known := p.options.Clients.Get(grant.ClientID(hint.Audience))
-	to := form.Get("post_logout_redirect_uri")
-	if !known || to == "" || !client.PostLogoutRegistered(to) {
+	if to == "" {
 		http.Redirect(w, r, "/signout", http.StatusSeeOther)
 		return
 	}

@@ -1,12 +1,13 @@
 package provider
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
+	"time"
 
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/keyring"
@@ -42,10 +43,31 @@ type metadata struct {
 	ProtectedResources    []string `json:"protected_resources,omitempty"`
 }
 
-// describe builds the document once.
-func (p *Provider) describe() (keyring.Document, error) {
+// published is the document made under one version of the trust file.
+type published struct {
+	version  string
+	document keyring.Document
+}
+
+// describeNow returns the document of the trust file in force, built once for
+// each.
+func (p *Provider) describeNow() keyring.Document {
+	t, current := p.options.Trust(), p.discovery.Load()
+	if current.version == t.Version {
+		return current.document
+	}
+	document, err := p.describe(t)
+	if err != nil {
+		p.options.Logger.Error().Err(err).Msg("the discovery document could not be rebuilt; the last good one stays")
+		return current.document
+	}
+	p.discovery.Store(&published{t.Version, document})
+	return document
+}
+
+// describe builds the document of a trust file.
+func (p *Provider) describe(t *trust.Trust) (keyring.Document, error) {
 	at := func(path string) string { return p.options.Issuer + path }
-	t := p.options.Trust()
 	m := metadata{
 		Issuer: p.options.Issuer, AuthorizationEndpoint: at(pathAuthorize), TokenEndpoint: at(pathToken), UserinfoEndpoint: at(pathUserinfo),
 		RevocationEndpoint: at(pathRevoke), EndSessionEndpoint: at(pathEndSession), JWKSURI: at(pathJWKS),
@@ -87,11 +109,7 @@ func (p *Provider) static(document func() keyring.Document) http.HandlerFunc {
 		h.Set("Access-Control-Allow-Origin", "*")
 		h.Set("Cache-Control", cacheFor)
 		h.Set("ETag", d.ETag)
-		if strings.Contains(r.Header.Get("If-None-Match"), d.ETag) {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
 		h.Set("Content-Type", "application/json")
-		w.Write(d.Body)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.Body)) // judges If-None-Match (RFC 9110 section 13.1.2)
 	}
 }

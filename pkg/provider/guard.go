@@ -7,19 +7,43 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/grant"
 )
 
-// maxForm bounds a request's body, in bytes.
-const maxForm = 64 << 10
+const (
+	// maxForm bounds a request's body, in bytes.
+	maxForm = 64 << 10
+	// maxQuery bounds a query, in bytes: room for every parameter we read and an
+	// ID token as a hint, and below what proxies accept as a request line.
+	maxQuery = 8 << 10
+)
+
+// secured sets the headers of every answer. The policy lets the error pages that
+// ShowError draws load their style and images from here, and nothing run.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
+		next.ServeHTTP(w, r)
+	})
+}
 
 // singleValued reads parameters that may each occur once (RFC 6749 section
-// 3.1). Query and body count together, so nothing can be said twice.
+// 3.1). Query and body count together, so nothing can be said twice. Values are
+// UTF-8 without control characters, which no parameter has (RFC 6749 appendix
+// A) and which the database would refuse as a fault.
 func singleValued(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	if len(r.URL.RawQuery) > maxQuery {
+		return nil, denial.New(denial.RequestTooLarge, "query of %d bytes", len(r.URL.RawQuery))
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if r.Method == http.MethodPost {
+	if r.Method == http.MethodPost && r.ContentLength != 0 {
 		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil || kind != "application/x-www-form-urlencoded" {
 			return nil, denial.New(denial.RequestMalformed, "content type %q", r.Header.Get("Content-Type"))
@@ -34,10 +58,41 @@ func singleValued(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	}
 	for name, values := range r.Form {
 		if len(values) > 1 {
-			return nil, denial.New(denial.ParameterRepeated, "parameter %q", name)
+			return nil, denial.New(denial.ParameterRepeated, "parameter %.80q", name)
+		}
+		if !printable(values[0]) {
+			return nil, denial.New(denial.RequestMalformed, "parameter %.80q holds control characters or is not UTF-8", name)
 		}
 	}
 	return r.Form, nil
+}
+
+// printable reports whether a value may be stored and repeated.
+func printable(value string) bool {
+	return utf8.ValidString(value) && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// checkCredentials judges the form of a client's authentication, before the
+// library reads it by laxer rules: no assertion, one well-formed Basic header at
+// most, and not two ways at once (RFC 6749 section 2.3).
+func checkCredentials(r *http.Request, form url.Values) error {
+	if form.Has("client_assertion") || form.Has("client_assertion_type") {
+		return denial.New(denial.ClientAuthentication, "client assertions are not supported")
+	}
+	headers := r.Header.Values("Authorization")
+	if len(headers) == 0 {
+		return nil
+	}
+	id, password, ok := r.BasicAuth()
+	_, idErr := url.QueryUnescape(id)
+	_, passwordErr := url.QueryUnescape(password)
+	if !ok || len(headers) > 1 || idErr != nil || passwordErr != nil {
+		return denial.New(denial.ClientAuthentication, "the Authorization header is not well-formed Basic")
+	}
+	if form.Has("client_secret") {
+		return denial.New(denial.RequestMalformed, "two ways of client authentication")
+	}
+	return nil
 }
 
 // formOnly guards the token endpoint and its like: POST, a form body, nothing
@@ -62,8 +117,8 @@ func (p *Provider) formOnly(next http.Handler) http.HandlerFunc {
 		if err == nil && r.URL.RawQuery != "" {
 			err = denial.New(denial.RequestMalformed, "parameters in the query")
 		}
-		if err == nil && form.Get("client_secret") == "" && form.Has("client_secret") {
-			err = denial.New(denial.ClientAuthentication, "empty client_secret")
+		if err == nil {
+			err = checkCredentials(r, form)
 		}
 		if err != nil {
 			p.writeError(w, r, err)

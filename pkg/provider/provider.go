@@ -2,9 +2,11 @@ package provider
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -40,7 +42,7 @@ type Options struct {
 type Provider struct {
 	op.UnimplementedServer
 	options   Options
-	discovery keyring.Document
+	discovery atomic.Pointer[published]
 	handler   http.Handler
 }
 
@@ -60,7 +62,7 @@ const (
 // routes is every route, with the handler that serves it.
 func (p *Provider) routes() []route {
 	library := op.RegisterServer(p, op.Endpoints{Token: op.NewEndpoint(pathToken), Revocation: op.NewEndpoint(pathRevoke)}, op.WithServerCORSOptions(nil))
-	discovery := p.static(func() keyring.Document { return p.discovery })
+	discovery := p.static(p.describeNow)
 	return []route{
 		{"GET " + pathAuthorize, p.authorize},
 		{"POST " + pathAuthorize, p.authorize},
@@ -83,22 +85,31 @@ type route struct {
 	handler http.HandlerFunc
 }
 
-// New returns a provider. The issuer must be an absolute URL without query,
-// fragment and trailing slash (OpenID Connect Discovery section 4.1).
+// New returns a provider. The issuer must be an https origin, without path and
+// trailing slash, or an http one on a loopback host for development (OpenID
+// Connect Discovery section 3).
 func New(o Options) (*Provider, error) {
 	u, err := url.Parse(o.Issuer)
-	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.Path != "" {
+	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != o.Issuer {
 		return nil, fmt.Errorf("issuer %q must be a scheme and a host, without path and trailing slash", o.Issuer)
 	}
+	ip := net.ParseIP(u.Hostname())
+	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback) {
+		return nil, fmt.Errorf("issuer %q must be https, except on a loopback host", o.Issuer)
+	}
 	p := &Provider{options: o}
-	if p.discovery, err = p.describe(); err != nil {
+	t := o.Trust()
+	document, err := p.describe(t)
+	if err != nil {
 		return nil, err
 	}
+	p.discovery.Store(&published{t.Version, document})
 	mux := http.NewServeMux()
 	for _, r := range p.routes() {
 		mux.HandleFunc(r.pattern, r.handler)
 	}
-	p.handler = mux
+	p.handler = secured(mux)
 	return p, nil
 }
 

@@ -99,7 +99,7 @@ func (p *Provider) VerifyClient(ctx context.Context, r *op.Request[op.ClientCred
 func (p *Provider) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
 	params := grant.RedeemParams{Code: secret.Of(r.Data.Code), ClientID: grant.ClientID(r.Client.GetID()),
 		RedirectURI: r.Data.RedirectURI, Verifier: secret.Of(r.Data.CodeVerifier)}
-	return p.exchange(ctx, r.URL, r.Form, audit.CodeRedeemed, func(tx pgx.Tx) (grant.Grant, error) {
+	return p.exchange(ctx, r.Client.(libraryClient).Client, r.URL, r.Form, audit.CodeRedeemed, func(tx pgx.Tx) (grant.Grant, error) {
 		return grant.Redeem(ctx, tx, p.options.Now(), params)
 	})
 }
@@ -110,7 +110,7 @@ func (p *Provider) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Re
 	if scope := strings.Fields(r.Form.Get("scope")); len(scope) > 0 {
 		params.Scopes = scope
 	}
-	return p.exchange(ctx, r.URL, r.Form, audit.TokenRefreshed, func(tx pgx.Tx) (grant.Grant, error) {
+	return p.exchange(ctx, r.Client.(libraryClient).Client, r.URL, r.Form, audit.TokenRefreshed, func(tx pgx.Tx) (grant.Grant, error) {
 		return grant.Refresh(ctx, tx, p.options.Now(), params)
 	})
 }
@@ -118,7 +118,7 @@ func (p *Provider) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Re
 // ClientCredentialsExchange issues an automation token (RFC 6749 section 4.4).
 func (p *Provider) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
 	client := r.Client.(libraryClient).Client
-	return p.exchange(ctx, r.URL, r.Form, audit.TokenIssued, func(tx pgx.Tx) (grant.Grant, error) {
+	return p.exchange(ctx, client, r.URL, r.Form, audit.TokenIssued, func(tx pgx.Tx) (grant.Grant, error) {
 		if client.Kind != grant.Workload {
 			return grant.Grant{}, denial.New(denial.ClientNotAllowed, "not a workload")
 		}
@@ -126,8 +126,8 @@ func (p *Provider) ClientCredentialsExchange(ctx context.Context, r *op.ClientRe
 		if resource == "" && len(client.Audiences) == 1 {
 			resource = client.Audiences[0]
 		}
-		if resource == "" {
-			return grant.Grant{}, denial.New(denial.ResourceInvalid, "resource is missing")
+		if resource == "" || resource == p.userinfoAudience() {
+			return grant.Grant{}, denial.New(denial.ResourceInvalid, "client %s must name one API", client.ID)
 		}
 		scope := r.Form.Get("scope")
 		if scope == "" {
@@ -141,8 +141,18 @@ func (p *Provider) ClientCredentialsExchange(ctx context.Context, r *op.ClientRe
 	})
 }
 
-// exchange runs the act of a grant and signs what comes of it.
-func (p *Provider) exchange(ctx context.Context, u *url.URL, form url.Values, action audit.Action, act func(pgx.Tx) (grant.Grant, error)) (*op.Response, error) {
+// mayTarget reports whether the API is still there and the client may still
+// call it.
+func (p *Provider) mayTarget(client grant.Client, audience string) bool {
+	_, known := p.options.Trust().API(audience)
+	return audience == p.userinfoAudience() || known && client.AllowsAudience(audience)
+}
+
+// exchange runs the act of a grant and signs what comes of it. What the client
+// may have is judged by its registration and the trust file of now, not of the
+// day of the grant: an API it lost ends the grant, a scope it lost falls away
+// and the answer says so (RFC 6749 section 5.1).
+func (p *Provider) exchange(ctx context.Context, client grant.Client, u *url.URL, form url.Values, action audit.Action, act func(pgx.Tx) (grant.Grant, error)) (*op.Response, error) {
 	var g grant.Grant
 	err := p.options.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
 		var err error
@@ -154,8 +164,9 @@ func (p *Provider) exchange(ctx context.Context, u *url.URL, form url.Values, ac
 		if a := g.Authentication; a != nil {
 			event.Credential, event.Session = a.AuthenticatorID, a.Session
 		}
-		if resource := form.Get("resource"); err == nil && resource != "" && resource != g.Audience {
-			err = denial.New(denial.ResourceInvalid, "resource %.200q is not the grant's", resource)
+		resource := form.Get("resource")
+		if err == nil && (resource != "" && resource != g.Audience || !p.mayTarget(client, g.Audience)) {
+			err = denial.New(denial.ResourceInvalid, "resource %.200q, the grant is for %.200q", resource, g.Audience)
 			if fault := grant.Revoke(ctx, tx, p.options.Now(), g.ID, string(denial.ResourceInvalid)); fault != nil {
 				return audit.Event{}, fault
 			}
@@ -165,6 +176,7 @@ func (p *Provider) exchange(ctx context.Context, u *url.URL, form url.Values, ac
 	if err != nil {
 		return nil, p.forLibrary(request(ctx, u), err)
 	}
+	g.Scopes = slices.DeleteFunc(slices.Clone(g.Scopes), func(s string) bool { return !client.AllowsScope(s) })
 	response, err := p.sign(g)
 	if err != nil {
 		return nil, p.forLibrary(request(ctx, u), err)
