@@ -9,5 +9,5 @@ import "embed"
 
 // Files holds the steps, NNNN_noun_change.sql, applied in the order of their numbers.
 //
-//go:embed *_*.sql
+//go:embed 0*.sql
 var Files embed.FS

@@ -76,6 +76,11 @@ func readYAML(r io.Reader) (kong.Resolver, error) {
 		values[strings.ReplaceAll(key, "_", "-")] = value
 	}
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		for _, name := range flag.Envs {
+			if _, set := os.LookupEnv(name); set {
+				return nil, nil // the environment wins over the file
+			}
+		}
 		return values[flag.Name], nil
 	}), nil
 }

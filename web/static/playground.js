@@ -102,7 +102,7 @@ function decide(response, text, trace) {
 	$("why").textContent = passed ? "The token shows everything that this operation asks for." : response.headers.get("WWW-Authenticate") || "";
 	$("steps").replaceChildren(...(trace?.steps ?? []).filter((s) => s.result !== "skipped").map((s) => {
 		const li = document.createElement("li");
-		li.textContent = `${s.policy} (${s.scope}): ${s.message}` + (s.wanted ? ` Wanted ${s.wanted}, found ${s.found || "nothing"}.` : "") + (s.hint ? ` ${s.hint}` : "");
+		li.textContent = `${s.policy}${s.scope ? ` (${s.scope})` : ""}: ${s.message}.` + (s.wanted ? ` Wanted ${s.wanted}, found ${s.found || "nothing"}.` : "") + (s.hint ? ` ${s.hint}` : "");
 		return li;
 	}));
 	try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* shown as it is */ }

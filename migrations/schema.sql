@@ -1,0 +1,225 @@
+-- The schema after all migrations, written from the catalogue; go test ./pkg -update writes it anew.
+table access_grant -- owner: grant; what a person gave a client: the family of its refresh tokens; its id begins every jti
+  id uuid not null
+  client_id text not null
+  user_id text
+  credential uuid
+  session text
+  scopes text[] not null
+  audience text not null
+  authentication jsonb
+  created_at timestamp with time zone not null default clock_timestamp()
+  expires_at timestamp with time zone not null
+  revoked_at timestamp with time zone
+  revoked_why text not null default ''::text
+  constraint access_grant_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(id)
+  constraint access_grant_credential_fkey FOREIGN KEY (credential) REFERENCES credential(id)
+  constraint access_grant_pkey PRIMARY KEY (id)
+  constraint access_grant_session_fkey FOREIGN KEY (session) REFERENCES session(id)
+  constraint access_grant_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  CREATE INDEX access_grant_by_expiry ON public.access_grant USING btree (expires_at)
+  CREATE INDEX access_grant_by_session ON public.access_grant USING btree (session) WHERE (revoked_at IS NULL)
+  CREATE INDEX access_grant_by_user ON public.access_grant USING btree (user_id) WHERE (revoked_at IS NULL)
+  CREATE UNIQUE INDEX access_grant_pkey ON public.access_grant USING btree (id)
+table account -- owner: account; the people who may sign in
+  id text not null
+  handle bytea not null
+  name text not null
+  display_name text not null
+  status text not null default 'active'::text
+  created_at timestamp with time zone not null default clock_timestamp()
+  constraint account_pkey PRIMARY KEY (id)
+  constraint handle_is_1_to_64_bytes CHECK (((octet_length(handle) >= 1) AND (octet_length(handle) <= 64)))
+  constraint handle_is_unique UNIQUE (handle)
+  constraint name_is_not_empty CHECK ((name <> ''::text))
+  constraint status_is_known CHECK ((status = ANY (ARRAY['active'::text, 'suspended'::text, 'deleted'::text])))
+  CREATE UNIQUE INDEX account_pkey ON public.account USING btree (id)
+  CREATE UNIQUE INDEX handle_is_unique ON public.account USING btree (handle)
+  CREATE UNIQUE INDEX name_is_unique_ignoring_case ON public.account USING btree (lower(name)) WHERE (status <> 'deleted'::text)
+table account_group -- owner: account; which groups a person is in
+  user_id text not null
+  group_name text not null
+  constraint a_person_is_in_a_group_once PRIMARY KEY (user_id, group_name)
+  constraint account_group_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  constraint group_name_is_not_empty CHECK ((group_name <> ''::text))
+  CREATE UNIQUE INDEX a_person_is_in_a_group_once ON public.account_group USING btree (user_id, group_name)
+table audit_entry -- owner: audit; what was done and what was refused after consuming something; append-only
+  id uuid not null
+  at timestamp with time zone not null default clock_timestamp()
+  action text not null
+  outcome text not null
+  reason text not null default ''::text
+  user_id text not null default ''::text
+  client_id text not null default ''::text
+  credential text not null default ''::text
+  session text not null default ''::text
+  grant_id text not null default ''::text
+  address text not null default ''::text
+  correlation text not null default ''::text
+  details jsonb not null default '{}'::jsonb
+  constraint a_refusal_names_its_reason CHECK (((outcome = 'refused'::text) = (reason <> ''::text)))
+  constraint audit_entry_pkey PRIMARY KEY (id)
+  constraint outcome_is_done_or_refused CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text])))
+  CREATE INDEX audit_entry_by_time ON public.audit_entry USING btree (at, id)
+  CREATE INDEX audit_entry_by_user ON public.audit_entry USING btree (user_id, at)
+  CREATE UNIQUE INDEX audit_entry_pkey ON public.audit_entry USING btree (id)
+  trigger audit_entry_is_append_only
+table authorization_request -- owner: grant; from the authorization endpoint to the redeemed code, one row; secrets by their SHA-256
+  digest bytea not null
+  client_id text not null
+  redirect_uri text not null
+  response_mode text not null default 'query'::text
+  scopes text[] not null
+  audience text not null
+  state text not null
+  nonce text not null
+  code_challenge text not null
+  prompt text[] not null default '{}'::text[]
+  max_age integer
+  login_hint text not null default ''::text
+  browser bytea not null
+  opened_at timestamp with time zone not null default clock_timestamp()
+  expires_at timestamp with time zone not null
+  user_id text
+  session text
+  authentication jsonb
+  bound_at timestamp with time zone
+  code_digest bytea
+  code_expires_at timestamp with time zone
+  redeemed_at timestamp with time zone
+  grant_id uuid
+  constraint a_code_follows_a_sign_in CHECK (((code_digest IS NULL) OR (bound_at IS NOT NULL)))
+  constraint a_redemption_follows_a_code CHECK (((redeemed_at IS NULL) OR (code_digest IS NOT NULL)))
+  constraint authorization_request_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(id)
+  constraint authorization_request_pkey PRIMARY KEY (digest)
+  constraint authorization_request_session_fkey FOREIGN KEY (session) REFERENCES session(id) DEFERRABLE INITIALLY DEFERRED
+  constraint authorization_request_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  constraint code_is_unique UNIQUE (code_digest)
+  CREATE INDEX authorization_request_by_expiry ON public.authorization_request USING btree (expires_at)
+  CREATE UNIQUE INDEX authorization_request_pkey ON public.authorization_request USING btree (digest)
+  CREATE UNIQUE INDEX code_is_unique ON public.authorization_request USING btree (code_digest)
+table ceremony -- owner: passkey; open WebAuthn ceremonies, by the SHA-256 of their secret; deleted by the attempt that uses them
+  digest bytea not null
+  kind text not null
+  browser bytea not null
+  user_id text
+  session jsonb not null
+  expires_at timestamp with time zone not null
+  constraint ceremony_pkey PRIMARY KEY (digest)
+  constraint ceremony_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  constraint kind_is_known CHECK ((kind = ANY (ARRAY['registration'::text, 'assertion'::text])))
+  CREATE INDEX ceremony_by_expiry ON public.ceremony USING btree (expires_at)
+  CREATE UNIQUE INDEX ceremony_pkey ON public.ceremony USING btree (digest)
+table client -- owner: grant; OAuth clients; secrets are 256-bit random and kept as their SHA-256
+  id text not null
+  name text not null
+  kind text not null
+  origin text not null
+  secret_digests bytea[] not null default '{}'::bytea[]
+  redirect_uris text[] not null default '{}'::text[]
+  post_logout_redirect_uris text[] not null default '{}'::text[]
+  grant_types text[] not null
+  scopes text[] not null
+  audiences text[] not null default '{}'::text[]
+  created_at timestamp with time zone not null default clock_timestamp()
+  deleted_at timestamp with time zone
+  constraint client_pkey PRIMARY KEY (id)
+  constraint kind_is_known CHECK ((kind = ANY (ARRAY['public'::text, 'confidential'::text, 'workload'::text])))
+  constraint origin_is_known CHECK ((origin = ANY (ARRAY['trust_file'::text, 'operator'::text])))
+  CREATE UNIQUE INDEX client_pkey ON public.client USING btree (id)
+table credential -- owner: passkey; public keys and the whole evidence of their registration
+  id uuid not null
+  user_id text not null
+  rp_id text not null
+  credential_id bytea not null
+  public_key bytea not null
+  algorithm integer not null
+  authenticator_id text not null
+  nickname text not null
+  aaguid uuid not null
+  format text not null
+  attestation_type text not null
+  attestation_object bytea not null
+  client_data bytea not null
+  chain bytea[] not null
+  transports text[] not null
+  attachment text not null
+  flags smallint not null
+  backup_eligible boolean not null
+  backup_state boolean not null
+  uv_initialised boolean not null
+  sign_count bigint not null
+  metadata_number integer
+  facts text[] not null
+  model text not null default ''::text
+  created_at timestamp with time zone not null default clock_timestamp()
+  last_used_at timestamp with time zone
+  quarantined_at timestamp with time zone
+  removed_at timestamp with time zone
+  constraint a_credential_is_registered_once UNIQUE (rp_id, credential_id)
+  constraint authenticator_id_is_unique UNIQUE (authenticator_id)
+  constraint credential_pkey PRIMARY KEY (id)
+  constraint credential_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  CREATE UNIQUE INDEX a_credential_is_registered_once ON public.credential USING btree (rp_id, credential_id)
+  CREATE UNIQUE INDEX authenticator_id_is_unique ON public.credential USING btree (authenticator_id)
+  CREATE INDEX credential_by_user ON public.credential USING btree (user_id) WHERE (removed_at IS NULL)
+  CREATE UNIQUE INDEX credential_pkey ON public.credential USING btree (id)
+table invitation -- owner: account; single-use enrolment links, by the SHA-256 of their secret
+  digest bytea not null
+  user_id text not null
+  created_at timestamp with time zone not null default clock_timestamp()
+  expires_at timestamp with time zone not null
+  spent_at timestamp with time zone
+  revoked_at timestamp with time zone
+  constraint invitation_pkey PRIMARY KEY (digest)
+  constraint invitation_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  CREATE INDEX invitation_by_user ON public.invitation USING btree (user_id)
+  CREATE UNIQUE INDEX invitation_pkey ON public.invitation USING btree (digest)
+table refresh_token -- owner: grant; refresh tokens by their SHA-256; each is spent once
+  digest bytea not null
+  grant_id uuid not null
+  issued_at timestamp with time zone not null default clock_timestamp()
+  expires_at timestamp with time zone not null
+  spent_at timestamp with time zone
+  constraint refresh_token_grant_id_fkey FOREIGN KEY (grant_id) REFERENCES access_grant(id) ON DELETE CASCADE
+  constraint refresh_token_pkey PRIMARY KEY (digest)
+  CREATE INDEX refresh_token_by_grant ON public.refresh_token USING btree (grant_id)
+  CREATE UNIQUE INDEX refresh_token_pkey ON public.refresh_token USING btree (digest)
+table schema_version -- owner: postgres; the number of applied migrations
+  version integer not null
+table session -- owner: signin; signed-in browsers, by the SHA-256 of their cookie; id is the sid of tokens
+  id text not null
+  digest bytea not null
+  user_id text not null
+  credential uuid not null
+  authentication jsonb not null
+  browser bytea not null
+  user_agent text not null default ''::text
+  address text not null default ''::text
+  created_at timestamp with time zone not null default clock_timestamp()
+  seen_at timestamp with time zone not null default clock_timestamp()
+  expires_at timestamp with time zone not null
+  revoked_at timestamp with time zone
+  constraint session_credential_fkey FOREIGN KEY (credential) REFERENCES credential(id)
+  constraint session_pkey PRIMARY KEY (id)
+  constraint session_secret_is_unique UNIQUE (digest)
+  constraint session_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  CREATE INDEX session_by_expiry ON public.session USING btree (expires_at)
+  CREATE INDEX session_by_user ON public.session USING btree (user_id) WHERE (revoked_at IS NULL)
+  CREATE UNIQUE INDEX session_pkey ON public.session USING btree (id)
+  CREATE UNIQUE INDEX session_secret_is_unique ON public.session USING btree (digest)
+table signing_key -- owner: keyring; token-signing keys; the private part is sealed under a key that the database does not hold
+  kid text not null
+  algorithm text not null
+  public_jwk jsonb not null
+  sealed bytea not null
+  sealed_under text not null
+  created_at timestamp with time zone not null default clock_timestamp()
+  activates_at timestamp with time zone not null
+  honoured_at timestamp with time zone
+  retires_at timestamp with time zone
+  constraint algorithm_is_known CHECK ((algorithm = ANY (ARRAY['RS256'::text, 'PS256'::text, 'ES256'::text])))
+  constraint retirement_follows_honour CHECK (((retires_at IS NULL) OR ((honoured_at IS NOT NULL) AND (retires_at >= honoured_at))))
+  constraint signing_key_pkey PRIMARY KEY (kid)
+  CREATE INDEX signing_key_by_algorithm ON public.signing_key USING btree (algorithm, activates_at)
+  CREATE UNIQUE INDEX signing_key_pkey ON public.signing_key USING btree (kid)

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+	"testing"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+)
+
+// TestGoOIDCSignsIn drives a client that nobody here wrote: coreos/go-oidc with
+// golang.org/x/oauth2.
+func TestGoOIDCSignsIn(t *testing.T) {
+	w := newWorld(t)
+	b := w.enrolled()
+	ctx := context.Background()
+	provider, err := oidc.NewProvider(ctx, w.http.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := oauth2.Config{ClientID: "web", RedirectURL: callback, Endpoint: provider.Endpoint(), Scopes: []string{"openid", "profile", "offline_access"}}
+	config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
+	link := config.AuthCodeURL("s1", oidc.Nonce("n1"), oauth2.S256ChallengeOption(verifier))
+	answer, _ := b.do("GET", link, nil)
+	to := b.location(answer)
+	_, done := b.signIn(to.Query().Get("request"))
+	answer, _ = b.do("GET", done["location"].(string), nil)
+	to = b.location(answer)
+	token, err := config.Exchange(ctx, to.Query().Get("code"), oauth2.VerifierOption(verifier))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := token.Extra("id_token").(string)
+	id, err := provider.Verifier(&oidc.Config{ClientID: "web"}).Verify(ctx, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id.Nonce != "n1" || id.Subject != string(w.user.ID) {
+		t.Errorf("ID token of %s with nonce %s", id.Subject, id.Nonce)
+	}
+	if err := id.VerifyAccessToken(token.AccessToken); err != nil {
+		t.Errorf("at_hash: %v", err)
+	}
+	info, err := provider.UserInfo(ctx, oauth2.StaticTokenSource(token))
+	if err != nil || info.Subject != id.Subject {
+		t.Errorf("userinfo %+v, %v", info, err)
+	}
+	token.Expiry = token.Expiry.AddDate(-1, 0, 0)
+	fresh, err := config.TokenSource(ctx, token).Token()
+	if err != nil || fresh.RefreshToken == token.RefreshToken {
+		t.Errorf("refresh: %v", err)
+	}
+}
