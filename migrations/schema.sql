@@ -175,6 +175,15 @@ table invitation -- owner: account; single-use enrolment links, by the SHA-256 o
   constraint invitation_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
   CREATE INDEX invitation_by_user ON public.invitation USING btree (user_id)
   CREATE UNIQUE INDEX invitation_pkey ON public.invitation USING btree (digest)
+table metadata_blob -- owner: attest/mds; the last good FIDO metadata BLOB of each source; number only grows
+  source text not null
+  number integer not null
+  digest bytea not null
+  blob bytea not null
+  verified_at timestamp with time zone not null
+  constraint metadata_blob_pkey PRIMARY KEY (source)
+  constraint number_is_positive CHECK ((number > 0))
+  CREATE UNIQUE INDEX metadata_blob_pkey ON public.metadata_blob USING btree (source)
 table refresh_token -- owner: grant; refresh tokens by their SHA-256; each is spent once
   digest bytea not null
   grant_id uuid not null

@@ -12,22 +12,26 @@
 // attestation) and chains to any other CA never give it, whatever AAGUID they
 // claim, and without it no fact about the model is given (WebAuthn L3 sections
 // 6.5.1 and 7.1 step 24).
+//
+// Two instants matter. Certificates must have been valid when the passkey was
+// registered: an attestation certificate vouches for that moment, and some live
+// for days only. Statuses and the age of the metadata count at the moment of
+// judging, so that a model which is revoked tomorrow loses its standing then.
 package attest
 
 import (
-	"bytes"
 	"crypto/x509"
-	"encoding/asn1"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/touchstone-id/touchstone/pkg/claim"
 )
 
-// Evidence is what a registration left about an authenticator.
+// Evidence is what a registration left about an authenticator. The caller
+// guarantees that the statement's own signature verified with the first
+// certificate of Chain.
 type Evidence struct {
+	// Format is the attestation statement format identifier (WebAuthn L3 section 8).
+	Format string
 	// AAGUID is a lower-case UUID.
 	AAGUID string
 	// Chain holds the statement's certificates, DER, leaf first; empty for none and self attestation.
@@ -49,14 +53,19 @@ type Entry struct {
 	Status        []StatusReport
 }
 
-// StatusReport is one line of a model's history (FIDO MDS 3.0 section 3.1.3).
+// StatusReport is one line of a model's history (FIDO MDS 3.1.1 section 3.1.3).
+// Reports limited to one batch of certificates or one firmware version are
+// taken to concern the whole model: neither can be told apart by an assertion.
 type StatusReport struct {
 	Status string
 	// Effective is the day from which the status holds; zero means always.
 	Effective time.Time
+	// Sunset is the day from which it no longer holds; zero means never.
+	Sunset time.Time
 }
 
-// Metadata answers questions about models.
+// Metadata answers questions about models. Implementations are safe for
+// concurrent use and answer from memory.
 type Metadata interface {
 	// Lookup returns the entry of a model.
 	Lookup(aaguid string) (Entry, bool)
@@ -75,29 +84,16 @@ func (none) Lookup(string) (Entry, bool) { return Entry{}, false }
 func (none) Number() int                 { return 0 }
 func (none) Current(time.Time) bool      { return false }
 
-// Verdict is what was found, with the reason for what was not.
+// Verdict is what was found, with the reasons for what was not.
 type Verdict struct {
 	Facts claim.Facts
-	// AAGUID is set only with the fact attested; Model whenever there is a metadata entry for an attested AAGUID.
-	AAGUID, Model  string
+	// AAGUID and Model are set only with the fact attested: without it the AAGUID is hearsay.
+	AAGUID, Model string
+	// MetadataNumber is the serial number of the BLOB judged under; 0 when none was loaded.
 	MetadataNumber int
-	// Because says, in words for an operator, why attested or a dependent fact is absent; empty when nothing is missing.
-	Because string
+	// Because says, in words for an operator, why attested or a fact that depends on it is absent; empty when nothing is missing.
+	Because []string
 }
-
-// undesired are the statuses that take a model's good standing away (FIDO MDS
-// 3.0 section 3.1.4), however old and whatever was reported after them.
-var undesired = []string{
-	"USER_VERIFICATION_BYPASS", "ATTESTATION_KEY_COMPROMISE", "USER_KEY_REMOTE_COMPROMISE", "USER_KEY_PHYSICAL_COMPROMISE", "REVOKED", "RETIRED",
-}
-
-// fidoLevels and fipsLevels are ordered from the lowest; holding one means
-// holding those before it.
-var (
-	fidoLevels = []claim.Fact{claim.FactFIDOL1, claim.FactFIDOL1Plus, claim.FactFIDOL2, claim.FactFIDOL2Plus, claim.FactFIDOL3, claim.FactFIDOL3Plus}
-	fidoStatus = []string{"FIDO_CERTIFIED_L1", "FIDO_CERTIFIED_L1plus", "FIDO_CERTIFIED_L2", "FIDO_CERTIFIED_L2plus", "FIDO_CERTIFIED_L3", "FIDO_CERTIFIED_L3plus"}
-	fipsLevels = []claim.Fact{claim.FactFIPSL1, claim.FactFIPSL2, claim.FactFIPSL3, claim.FactFIPSL4}
-)
 
 // Judge returns the facts that the evidence earns under the metadata at an
 // instant. The fact uv belongs to one assertion and is added by package passkey.
@@ -109,114 +105,23 @@ func Judge(e Evidence, m Metadata, now time.Time) Verdict {
 	}
 	entry, why := anchored(e, m)
 	if why != "" {
-		v.Facts, v.Because = claim.NewFacts(facts...), why
+		v.Facts, v.Because = claim.NewFacts(facts...), []string{why}
 		return v
 	}
 	v.AAGUID, v.Model = e.AAGUID, entry.Description
 	facts = append(facts, claim.FactAttested)
 	facts = append(facts, protection(entry.KeyProtection)...)
-	standing, bad := standing(entry.Status, now)
-	facts = append(facts, standing...)
-	switch {
-	case bad != "":
-		v.Because = "the metadata reports " + bad + " for this model"
-	case !m.Current(now):
-		v.Because = "the metadata is past its next update"
-	default:
+	held, undesired := standing(entry.Status, now)
+	facts = append(facts, held...)
+	for _, status := range undesired {
+		v.Because = append(v.Because, "the metadata reports "+status+" for this model")
+	}
+	if !m.Current(now) {
+		v.Because = append(v.Because, "the metadata is past its next update")
+	}
+	if len(v.Because) == 0 {
 		facts = append(facts, claim.FactMetadataCurrent)
 	}
 	v.Facts = claim.NewFacts(facts...)
 	return v
-}
-
-// anchored returns the model's entry when the chain ends at one of its anchors,
-// and otherwise why not.
-func anchored(e Evidence, m Metadata) (Entry, string) {
-	if len(e.Chain) == 0 {
-		return Entry{}, "the authenticator sent no certificate about its model"
-	}
-	entry, ok := m.Lookup(e.AAGUID)
-	if !ok {
-		return Entry{}, "the metadata has no entry for model " + e.AAGUID
-	}
-	certificates := make([]*x509.Certificate, len(e.Chain))
-	for i, der := range e.Chain {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return Entry{}, "a certificate of the statement cannot be read"
-		}
-		certificates[i] = c
-	}
-	leaf, roots, intermediates := certificates[0], x509.NewCertPool(), x509.NewCertPool()
-	for _, root := range entry.Roots {
-		if bytes.Equal(root.Raw, leaf.Raw) {
-			if e.RegisteredAt.Before(leaf.NotBefore) || e.RegisteredAt.After(leaf.NotAfter) {
-				return Entry{}, "the certificate was not valid when the passkey was registered"
-			}
-			return entry, ""
-		}
-		roots.AddCert(root)
-	}
-	for _, c := range certificates[1:] {
-		intermediates.AddCert(c)
-	}
-	// A TPM's certificate marks its subject alternative name critical and names
-	// the TPM there, not a host (WebAuthn L3 section 8.3.1).
-	leaf.UnhandledCriticalExtensions = slices.DeleteFunc(leaf.UnhandledCriticalExtensions, func(oid asn1.ObjectIdentifier) bool {
-		return oid.Equal(asn1.ObjectIdentifier{2, 5, 29, 17})
-	})
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: e.RegisteredAt, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	if err != nil {
-		return Entry{}, "the certificate does not lead to a trust anchor of model " + e.AAGUID
-	}
-	return entry, ""
-}
-
-// protection turns key protection values into facts: hardware in any form, and
-// not software beside it.
-func protection(values []string) []claim.Fact {
-	if slices.Contains(values, "software") {
-		return nil
-	}
-	var facts []claim.Fact
-	for _, v := range []string{"hardware", "secure_element", "tee"} {
-		if slices.Contains(values, v) {
-			facts = append(facts, claim.FactHardware)
-		}
-	}
-	if slices.Contains(values, "secure_element") {
-		facts = append(facts, claim.FactSecureElement)
-	}
-	return facts
-}
-
-// standing computes certifications from all reports in force, and names the
-// first undesired status among them. A revoked or retired model holds none.
-func standing(reports []StatusReport, now time.Time) (facts []claim.Fact, bad string) {
-	fido, fips, certified := -1, -1, false
-	for _, r := range reports {
-		if r.Effective.After(now) {
-			continue
-		}
-		if slices.Contains(undesired, r.Status) && bad == "" {
-			bad = r.Status
-		}
-		if i := slices.Index(fidoStatus, r.Status); i >= 0 || r.Status == "FIDO_CERTIFIED" {
-			// FIDO_CERTIFIED without a level is the former name of level 1.
-			fido, certified = max(fido, i, 0), true
-		}
-		if level, ok := strings.CutPrefix(r.Status, "FIPS140_CERTIFIED_L"); ok {
-			if n, err := strconv.Atoi(level); err == nil && n >= 1 && n <= len(fipsLevels) {
-				fips = max(fips, n-1)
-			}
-		}
-	}
-	if bad == "REVOKED" || bad == "RETIRED" {
-		return nil, bad
-	}
-	if certified {
-		facts = append(facts, claim.FactFIDOCertified)
-	}
-	facts = append(facts, fidoLevels[:fido+1]...)
-	return append(facts, fipsLevels[:fips+1]...), bad
 }

@@ -105,7 +105,7 @@ func (rp *RelyingParty) VerifyLogin(ctx context.Context, tx pgx.Tx, now time.Tim
 	case !s.user.Active():
 		return proof, denial.New(denial.UserSuspended, "")
 	}
-	verdict := attest.Judge(attest.Evidence{AAGUID: s.AAGUID, Chain: s.chain, DeviceBound: !s.BackupEligible, RegisteredAt: s.CreatedAt}, rp.options.Metadata(), now)
+	verdict := attest.Judge(attest.Evidence{Format: s.Format, AAGUID: s.AAGUID, Chain: s.chain, DeviceBound: !s.BackupEligible, RegisteredAt: s.CreatedAt}, rp.options.Metadata(), now)
 	_, err = tx.Exec(ctx, `
 		update credential set sign_count = $2, backup_state = $3, facts = $4, model = $5, metadata_number = nullif($6, 0), last_used_at = $7 where id = $1`,
 		s.ID, int64(library.Authenticator.SignCount), library.Flags.BackupState, verdict.Facts, verdict.Model, verdict.MetadataNumber, now)

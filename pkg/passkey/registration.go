@@ -116,7 +116,7 @@ func (rp *RelyingParty) store(ctx context.Context, tx pgx.Tx, now time.Time, u a
 	}
 	chain := certificates(object)
 	bound := !library.Flags.BackupEligible
-	verdict := attest.Judge(attest.Evidence{AAGUID: aaguid.String(), Chain: chain, DeviceBound: bound, RegisteredAt: now}, rp.options.Metadata(), now)
+	verdict := attest.Judge(attest.Evidence{Format: library.AttestationFormat, AAGUID: aaguid.String(), Chain: chain, DeviceBound: bound, RegisteredAt: now}, rp.options.Metadata(), now)
 	c := Credential{ID: uuid.NewString(), UserID: u.ID, AuthenticatorID: handleOf(rp.options.ID, library.ID),
 		AAGUID: aaguid.String(), Model: verdict.Model, Format: library.AttestationFormat, Facts: verdict.Facts,
 		Attachment: string(parsed.AuthenticatorAttachment), BackupEligible: library.Flags.BackupEligible, BackupState: library.Flags.BackupState, CreatedAt: now}

@@ -2,12 +2,19 @@ package mds
 
 import (
 	"compress/gzip"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/touchstone-id/touchstone/pkg/attest"
 	"github.com/touchstone-id/touchstone/pkg/claim"
@@ -39,8 +46,8 @@ func TestTheRealBLOB(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Number() != 122 || s.Len() < 150 || s.Skipped > 10 {
-		t.Errorf("number %d, %d models, %d skipped", s.Number(), s.Len(), s.Skipped)
+	if s.Number() != 122 || s.Len() != 187 || s.Unreadable != 2 {
+		t.Errorf("number %d, %d models, %d skipped", s.Number(), s.Len(), s.Unreadable)
 	}
 	if !s.Current(issued) || s.Current(issued.AddDate(1, 0, 0)) {
 		t.Error("currency does not follow the next update")
@@ -51,15 +58,27 @@ func TestTheRealBLOB(t *testing.T) {
 		t.Fatalf("entry %+v", e)
 	}
 	// The chain of a stranger does not make the model attested, however the AAGUID reads.
-	v := attest.Judge(attest.Evidence{AAGUID: yubikey5, Chain: [][]byte{PinnedRoots()[0].Raw}, DeviceBound: true, RegisteredAt: issued}, s, issued)
+	v := attest.Judge(attest.Evidence{Format: "packed", AAGUID: yubikey5, Chain: [][]byte{PinnedRoots()[0].Raw}, DeviceBound: true, RegisteredAt: issued}, s, issued)
 	if v.Facts.Has(claim.FactAttested) || v.Model != "" {
 		t.Errorf("a public CA attests a model: %+v", v)
 	}
-	v = attest.Judge(attest.Evidence{AAGUID: yubikey5, Chain: [][]byte{e.Roots[0].Raw}, DeviceBound: true, RegisteredAt: issued}, s, issued)
+	v = attest.Judge(attest.Evidence{Format: "packed", AAGUID: yubikey5, Chain: [][]byte{e.Roots[0].Raw}, DeviceBound: true, RegisteredAt: issued}, s, issued)
 	for _, f := range []claim.Fact{claim.FactAttested, claim.FactHardware, claim.FactFIDOCertified, claim.FactFIDOL1, claim.FactMetadataCurrent} {
 		if !v.Facts.Has(f) {
 			t.Errorf("the model's own root lacks %s: %v %s", f, v.Facts, v.Because)
 		}
+	}
+}
+
+func TestTheRealBLOBTellsOfARevokedModel(t *testing.T) {
+	s, err := Parse(real(t), nil, issued)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// TruU Windows Authenticator: REVOKED is its latest report and stands first.
+	e, ok := s.Lookup("ba86dc56-635f-4141-aef6-00227b1b9af6")
+	if !ok || len(e.Status) != 2 || e.Status[0].Status != "REVOKED" || e.Status[1].Effective.After(e.Status[0].Effective) {
+		t.Errorf("entry %+v", e)
 	}
 }
 
@@ -85,6 +104,51 @@ func TestBLOBsThatAreNotBelieved(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSignersThatAreNotBelieved(t *testing.T) {
+	s := newService(t)
+	certificate, key := certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: "signer"}}, s.root, s.key)
+	chain := []string{base64.StdEncoding.EncodeToString(certificate.Raw)}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := x509.MarshalPKIXPublicKey(certificate.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		blob []byte
+		want string // what the error says; empty when believed
+	}{
+		{"honest", s.signWith(jose.SigningKey{Algorithm: jose.ES256, Key: key}, chain, numbered(1)), ""},
+		{"another key than the certificate's", s.signWith(jose.SigningKey{Algorithm: jose.RS256, Key: rsaKey}, chain, numbered(1)), "does not verify"},
+		{"the certificate's public key as a shared secret", s.signWith(jose.SigningKey{Algorithm: jose.HS256, Key: root}, chain, numbered(1)), "not a signed"},
+		{"an algorithm nobody uses here", s.signWith(jose.SigningKey{Algorithm: jose.RS512, Key: rsaKey}, chain, numbered(1)), "not a signed"},
+		{"no certificate", s.signWith(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil, numbered(1)), "no certificate"},
+		{"unreadable certificate", s.signWith(jose.SigningKey{Algorithm: jose.ES256, Key: key}, []string{"AAAA"}, numbered(1)), "not a signed"},
+		{"a stranger's certificate", newService(t).sign("signer", numbered(1)), "not trusted"},
+		{"no number", s.sign("signer", map[string]any{"nextUpdate": "2025-01-01"}), "lacks a serial number"},
+		{"negative number", s.sign("signer", numbered(-1)), "lacks a serial number"},
+		{"no next update", s.sign("signer", map[string]any{"no": 1}), "lacks a serial number"},
+		{"payload is no object", s.sign("signer", "[]"), "cannot be read"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse(tt.blob, s.roots(), issued)
+			if got := fmt.Sprint(err); (err == nil) != (tt.want == "") || !strings.Contains(got, tt.want) && err != nil {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+	t.Run("a stranger with the right name", func(t *testing.T) {
+		// Neither name nor chain is enough alone; TestRefreshKeepsTheLastGoodBLOB has the neighbour with another name.
+		s := Source{Roots: s.roots(), SignerName: serviceName}
+		if _, err := s.parse(newService(t).sign(serviceName, numbered(1)), issued); err == nil {
+			t.Error("believed a stranger with the right name")
+		}
+	})
 }
 
 func FuzzParse(f *testing.F) {
