@@ -1,14 +1,14 @@
 // Package passkeytest is a software authenticator for tests and load drivers.
 //
 // It decides nothing: it answers WebAuthn ceremonies as a browser with an
-// authenticator would, honestly or, when told to, dishonestly. It refuses to
-// need a test framework, so that programs can drive real servers with it.
+// authenticator would, honestly or, when told to, dishonestly, and it plays the
+// vendor and the metadata service that vouch for it. It refuses to need a test
+// framework, so that programs can drive real servers with it.
 package passkeytest
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
+	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -21,53 +21,23 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// Attestation chooses the statement of new credentials.
-type Attestation string
-
-// The kinds of statements this authenticator can make.
-const (
-	AttestNone   Attestation = "none"
-	AttestSelf   Attestation = "self"
-	AttestPacked Attestation = "packed"
-)
-
-// Lie makes an answer wrong in one way.
-type Lie struct {
-	// Origin replaces the true origin.
-	Origin string
-	// Type replaces webauthn.create or webauthn.get.
-	Type string
-	// Challenge replaces the challenge, base64url.
-	Challenge string
-	// RPID replaces the RP ID whose hash is signed.
-	RPID string
-	// CrossOrigin sets crossOrigin in the client data.
-	CrossOrigin bool
-	// NoUV clears the user verification flag.
-	NoUV bool
-	// Counter, when not nil, is the signature counter sent.
-	Counter *uint32
-	// FlipBackup inverts the BE flag.
-	FlipBackup bool
-	// UserHandle replaces the user handle.
-	UserHandle []byte
-	// CertifiedAAGUID replaces the AAGUID in the authenticator data but not in the certificate.
-	CertifiedAAGUID []byte
-	// BreakSignature spoils the signature.
-	BreakSignature bool
-	// NoResidentKey reports through credProps that nothing was stored.
-	NoResidentKey bool
-}
-
-// Authenticator holds credentials. It is safe for concurrent use.
+// Authenticator holds credentials. It is safe for concurrent use; its fields
+// are set before the first ceremony, or between ceremonies by one goroutine.
 type Authenticator struct {
 	// AAGUID is the model's identifier.
 	AAGUID [16]byte
-	// Attestation is the statement that new credentials carry.
+	// Attestation is the statement that new credentials carry; empty means AttestNone.
 	Attestation Attestation
-	// CA signs the attestation certificate; needed for AttestPacked.
+	// CA signs the attestation certificate; needed for AttestPacked, AttestU2F and AttestTPM.
 	CA *CA
-	// Synced sets BE and BS, as synced passkeys do.
+	// Algorithm is the COSE algorithm of new credentials, ES256 when 0. It is
+	// not compared with what the relying party offers.
+	Algorithm int
+	// Transports are reported at registration; nil means usb.
+	Transports []string
+	// Attachment is reported with each answer; empty means cross-platform.
+	Attachment string
+	// Synced sets BE and BS, as synced passkeys do, and keeps the counter at 0.
 	Synced bool
 	// Lie spoils the next answers.
 	Lie Lie
@@ -77,10 +47,11 @@ type Authenticator struct {
 	leaf        *leaf
 }
 
+// credential is one discoverable credential.
 type credential struct {
 	id, handle []byte
 	rpID       string
-	key        *ecdsa.PrivateKey
+	key        crypto.Signer
 	counter    uint32
 }
 
@@ -117,12 +88,15 @@ func (a *Authenticator) Create(options []byte, origin string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read user handle: %w", err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := newKey(a.Algorithm)
 	if err != nil {
 		return nil, err
 	}
 	c := &credential{id: make([]byte, 32), handle: handle, rpID: o.RP.ID, key: key}
 	rand.Read(c.id)
+	if a.Lie.CredentialID != nil {
+		c.id = a.Lie.CredentialID
+	}
 	client := a.clientData("webauthn.create", o.Challenge, origin)
 	data, err := a.registrationData(c)
 	if err != nil {
@@ -133,11 +107,15 @@ func (a *Authenticator) Create(options []byte, origin string) ([]byte, error) {
 		return nil, err
 	}
 	a.credentials = append(a.credentials, c)
+	transports := a.Transports
+	if transports == nil {
+		transports = []string{"usb"}
+	}
 	return json.Marshal(map[string]any{
-		"id": b64(c.id), "rawId": b64(c.id), "type": "public-key", "authenticatorAttachment": "cross-platform",
+		"id": b64(c.id), "rawId": b64(c.id), "type": "public-key", "authenticatorAttachment": a.attachment(),
 		"clientExtensionResults": map[string]any{"credProps": map[string]any{"rk": !a.Lie.NoResidentKey}},
 		"response": map[string]any{
-			"clientDataJSON": b64(client), "attestationObject": b64(object), "transports": []string{"usb"},
+			"clientDataJSON": b64(client), "attestationObject": b64(object), "transports": transports,
 		},
 	})
 }
@@ -166,21 +144,31 @@ func (a *Authenticator) Get(options []byte, origin string) ([]byte, error) {
 	c.counter++
 	client := a.clientData("webauthn.get", o.Challenge, origin)
 	data := a.header(c, false)
-	signature, err := a.sign(c.key, data, client)
+	signature, err := sign(c.key, a.toBeSigned(data, client))
 	if err != nil {
 		return nil, err
 	}
-	handle := c.handle
+	id, handle := c.id, c.handle
+	if a.Lie.CredentialID != nil {
+		id = a.Lie.CredentialID
+	}
 	if a.Lie.UserHandle != nil {
 		handle = a.Lie.UserHandle
 	}
 	return json.Marshal(map[string]any{
-		"id": b64(c.id), "rawId": b64(c.id), "type": "public-key", "authenticatorAttachment": "cross-platform",
+		"id": b64(id), "rawId": b64(id), "type": "public-key", "authenticatorAttachment": a.attachment(),
 		"clientExtensionResults": map[string]any{"appid": false}, // unasked, as Safari does
 		"response": map[string]any{
 			"clientDataJSON": b64(client), "authenticatorData": b64(data), "signature": b64(signature), "userHandle": b64(handle),
 		},
 	})
+}
+
+func (a *Authenticator) attachment() string {
+	if a.Attachment == "" {
+		return "cross-platform"
+	}
+	return a.Attachment
 }
 
 // clientData builds CollectedClientData (WebAuthn L3 section 5.8.1).
@@ -199,9 +187,15 @@ func (a *Authenticator) clientData(kind, challenge, origin string) []byte {
 		Challenge   string `json:"challenge"`
 		Origin      string `json:"origin"`
 		CrossOrigin bool   `json:"crossOrigin"`
-	}{kind, challenge, origin, a.Lie.CrossOrigin})
+		TopOrigin   string `json:"topOrigin,omitempty"`
+	}{kind, challenge, origin, a.Lie.CrossOrigin, a.Lie.TopOrigin})
 	return client
 }
+
+// Flags of authenticator data (WebAuthn L3 section 6.1).
+const (
+	flagUP, flagUV, flagBE, flagBS, flagAT = 0x01, 0x04, 0x08, 0x10, 0x40
+)
 
 // header builds the first 37 bytes of authenticator data (WebAuthn L3 section 6.1).
 func (a *Authenticator) header(c *credential, attested bool) []byte {
@@ -210,15 +204,21 @@ func (a *Authenticator) header(c *credential, attested bool) []byte {
 		rpID = a.Lie.RPID
 	}
 	sum := sha256.Sum256([]byte(rpID))
-	flags := byte(0x01)
-	if !a.Lie.NoUV {
-		flags |= 0x04
+	flags := byte(flagUP | flagUV)
+	if a.Lie.NoUP {
+		flags &^= flagUP
+	}
+	if a.Lie.NoUV {
+		flags &^= flagUV
 	}
 	if a.Synced != a.Lie.FlipBackup {
-		flags |= 0x08 | 0x10
+		flags |= flagBE | flagBS
+	}
+	if a.Lie.ImpossibleBackup {
+		flags = flags&^flagBE | flagBS
 	}
 	if attested {
-		flags |= 0x40
+		flags |= flagAT
 	}
 	counter := c.counter
 	if a.Synced {
@@ -232,9 +232,7 @@ func (a *Authenticator) header(c *credential, attested bool) []byte {
 
 // registrationData adds the attested credential data (WebAuthn L3 section 6.5.2).
 func (a *Authenticator) registrationData(c *credential) ([]byte, error) {
-	point := c.key.PublicKey
-	cose, err := canonical.Marshal(map[int]any{1: 2, 3: -7, -1: 1,
-		-2: point.X.FillBytes(make([]byte, 32)), -3: point.Y.FillBytes(make([]byte, 32))})
+	cose, err := coseKey(c.key)
 	if err != nil {
 		return nil, err
 	}
@@ -255,48 +253,5 @@ var canonical = func() cbor.EncMode {
 	}
 	return mode
 }()
-
-// statement builds the attestation object (WebAuthn L3 section 8).
-func (a *Authenticator) statement(c *credential, data, client []byte) ([]byte, error) {
-	format, stmt := "none", map[string]any{}
-	switch a.Attestation {
-	case AttestSelf, AttestPacked:
-		format = "packed"
-		signer := c.key
-		if a.Attestation == AttestPacked {
-			if a.leaf == nil {
-				made, err := a.CA.leaf(a.AAGUID)
-				if err != nil {
-					return nil, err
-				}
-				a.leaf = made
-			}
-			signer = a.leaf.key
-			stmt["x5c"] = [][]byte{a.leaf.certificate}
-		}
-		signature, err := a.sign(signer, data, client)
-		if err != nil {
-			return nil, err
-		}
-		stmt["alg"], stmt["sig"] = -7, signature
-	}
-	return canonical.Marshal(map[string]any{"fmt": format, "attStmt": stmt, "authData": data})
-}
-
-// sign signs authenticator data and the client data's hash.
-func (a *Authenticator) sign(key *ecdsa.PrivateKey, data, client []byte) ([]byte, error) {
-	hash := sha256.Sum256(client)
-	sum := sha256.Sum256(append(bytes.Clone(data), hash[:]...))
-	if a.Lie.BreakSignature {
-		sum[0] ^= 1
-	}
-	return ecdsa.SignASN1(rand.Reader, key, sum[:])
-}
-
-// leaf is an attestation key with its certificate.
-type leaf struct {
-	key         *ecdsa.PrivateKey
-	certificate []byte
-}
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
