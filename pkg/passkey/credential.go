@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/touchstone-id/touchstone/pkg/account"
@@ -82,14 +84,28 @@ func AnyRegistered(ctx context.Context, q postgres.Querier) (bool, error) {
 	return any, nil
 }
 
-// Rename gives the person's passkey another nickname of 1 to 60 characters. The
-// denial CredentialUnknown means that they have no such passkey.
+// rowOf returns the id of a row in its one form; what is no id is of no passkey.
+func rowOf(id string) (string, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return "", denial.New(denial.CredentialUnknown, "")
+	}
+	return parsed.String(), nil
+}
+
+// Rename gives the person's passkey another nickname of 1 to 60 characters, none
+// of them a control character (RequestMalformed). The denial CredentialUnknown
+// means that they have no such passkey.
 func Rename(ctx context.Context, tx pgx.Tx, user account.ID, id, nickname string) error {
 	nickname = strings.TrimSpace(nickname)
-	if nickname == "" || !utf8.ValidString(nickname) || utf8.RuneCountInString(nickname) > maxNickname {
+	if nickname == "" || !utf8.ValidString(nickname) || utf8.RuneCountInString(nickname) > maxNickname || strings.ContainsFunc(nickname, unicode.IsControl) {
 		return denial.New(denial.RequestMalformed, "nickname")
 	}
-	tag, err := tx.Exec(ctx, `update credential set nickname = $3 where id::text = $2 and user_id = $1 and removed_at is null`, user, id, nickname)
+	row, err := rowOf(id)
+	if err != nil {
+		return err
+	}
+	tag, err := tx.Exec(ctx, `update credential set nickname = $3 where id = $2 and user_id = $1 and removed_at is null`, user, row, nickname)
 	if err != nil {
 		return fmt.Errorf("rename credential: %w", err)
 	}
@@ -104,6 +120,10 @@ func Rename(ctx context.Context, tx pgx.Tx, user account.ID, id, nickname string
 // LastCredential; an unknown one with CredentialUnknown. Of two removals at
 // once, one waits for the other. The caller revokes the grants.
 func Remove(ctx context.Context, tx pgx.Tx, now time.Time, user account.ID, id string) error {
+	row, err := rowOf(id)
+	if err != nil {
+		return err
+	}
 	rows, err := tx.Query(ctx, `select id::text from credential where user_id = $1 and removed_at is null and quarantined_at is null order by id for update`, user)
 	if err != nil {
 		return fmt.Errorf("remove credential: %w", err)
@@ -112,10 +132,10 @@ func Remove(ctx context.Context, tx pgx.Tx, now time.Time, user account.ID, id s
 	if err != nil {
 		return fmt.Errorf("remove credential: %w", err)
 	}
-	if len(usable) == 1 && usable[0] == id {
+	if len(usable) == 1 && usable[0] == row {
 		return denial.New(denial.LastCredential, "")
 	}
-	tag, err := tx.Exec(ctx, `update credential set removed_at = $3 where id::text = $2 and user_id = $1 and removed_at is null`, user, id, now)
+	tag, err := tx.Exec(ctx, `update credential set removed_at = $3 where id = $2 and user_id = $1 and removed_at is null`, user, row, now)
 	if err != nil {
 		return fmt.Errorf("remove credential: %w", err)
 	}

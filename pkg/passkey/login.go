@@ -72,14 +72,8 @@ func (rp *RelyingParty) VerifyLogin(ctx context.Context, tx pgx.Tx, now time.Tim
 	if err != nil {
 		return Proof{}, err
 	}
-	if len(p.Response) > MaxResponse {
-		return Proof{}, denial.New(denial.ResponseMalformed, "larger than %d bytes", MaxResponse)
-	}
-	parsed, err := protocol.ParseCredentialRequestResponseBytes(p.Response)
+	parsed, err := rp.readLogin(session, p.Response)
 	if err != nil {
-		return Proof{}, refusal(err, denial.ResponseMalformed)
-	}
-	if err := rp.checkClientData(parsed.Response.CollectedClientData, parsed.Response.AuthenticatorData.Flags); err != nil {
 		return Proof{}, err
 	}
 	s, err := find(ctx, tx, rp.options.ID, parsed.RawID)
@@ -112,10 +106,25 @@ func (rp *RelyingParty) VerifyLogin(ctx context.Context, tx pgx.Tx, now time.Tim
 	if err != nil {
 		return proof, fmt.Errorf("note the use of a credential: %w", err)
 	}
+	proof.Credential.Facts, proof.Credential.Model = verdict.Facts, verdict.Model
+	proof.Credential.BackupState, proof.Credential.LastUsedAt = library.Flags.BackupState, &now
 	proof.Facts = claim.NewFacts(append([]claim.Fact{claim.FactUV}, verdict.Facts...)...)
 	proof.AAGUID, proof.Model, proof.MetadataNumber = verdict.AAGUID, verdict.Model, verdict.MetadataNumber
 	proof.AMR = amr(proof.Facts, s.BackupEligible)
 	return proof, nil
+}
+
+// readLogin parses an answer and checks what needs no credential (WebAuthn L3
+// section 7.2 steps 8 to 19). Its errors are denials.
+func (rp *RelyingParty) readLogin(session webauthn.SessionData, response []byte) (*protocol.ParsedCredentialAssertionData, error) {
+	if len(response) > MaxResponse {
+		return nil, denial.New(denial.ResponseMalformed, "larger than %d bytes", MaxResponse)
+	}
+	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
+	if err != nil {
+		return nil, refusal(err, denial.ResponseMalformed)
+	}
+	return parsed, rp.checkClientData(protocol.AssertCeremony, session, parsed.Response.CollectedClientData, parsed.Response.AuthenticatorData.Flags)
 }
 
 // verifyLogin checks the assertion itself; it reads and writes nothing.

@@ -1,17 +1,15 @@
 package passkey
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
-	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -64,74 +62,85 @@ func (rp *RelyingParty) AcceptRegistration(ctx context.Context, tx pgx.Tx, now t
 		return c, err
 	}
 	if owner != p.UserID {
-		return c, denial.New(denial.CeremonyUnknown, "the ceremony belongs to another person")
+		return c, denial.New(denial.ResponseInvalid, "the ceremony is another person's")
 	}
 	u, err := account.ByID(ctx, tx, owner)
 	if err != nil {
 		return c, err
 	}
-	parsed, library, err := rp.verifyRegistration(u, session, p.Response)
+	if !u.Active() {
+		return c, denial.New(denial.UserSuspended, "")
+	}
+	a, err := rp.verifyRegistration(u, session, p.Response)
 	if err != nil {
 		return c, err
 	}
-	return rp.store(ctx, tx, now, u, parsed, library, p.UserAgent)
+	return rp.store(ctx, tx, now, u, a, p.UserAgent)
 }
 
-// verifyRegistration checks an answer against its ceremony (WebAuthn L3 section 7.1 steps 5 to 24).
-func (rp *RelyingParty) verifyRegistration(u account.User, session webauthn.SessionData, response []byte) (*protocol.ParsedCredentialCreationData, *webauthn.Credential, error) {
+// accepted is a verified answer to a registration.
+type accepted struct {
+	*webauthn.Credential
+	algorithm  int64
+	flags      protocol.AuthenticatorFlags
+	chain      [][]byte
+	attachment string
+	transports []string
+}
+
+// verifyRegistration checks an answer against its ceremony (WebAuthn L3 section
+// 7.1 steps 5 to 24). It reads and writes nothing; its errors are denials.
+func (rp *RelyingParty) verifyRegistration(u account.User, session webauthn.SessionData, response []byte) (accepted, error) {
 	if len(response) > MaxResponse {
-		return nil, nil, denial.New(denial.ResponseMalformed, "larger than %d bytes", MaxResponse)
+		return accepted{}, denial.New(denial.ResponseMalformed, "larger than %d bytes", MaxResponse)
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
 	if err != nil {
-		return nil, nil, refusal(err, denial.ResponseMalformed)
+		return accepted{}, refusal(err, denial.ResponseMalformed)
 	}
 	object := parsed.Response.AttestationObject
-	if err := rp.checkClientData(parsed.Response.CollectedClientData, object.AuthData.Flags); err != nil {
-		return nil, nil, err
+	if err := rp.checkClientData(protocol.CreateCeremony, session, parsed.Response.CollectedClientData, object.AuthData.Flags); err != nil {
+		return accepted{}, err
+	}
+	algorithm, err := checkKey(object.AuthData.AttData.CredentialPublicKey)
+	if err != nil {
+		return accepted{}, err
 	}
 	library, err := rp.library.CreateCredential(person{User: u}, session, parsed)
 	if err != nil {
-		return nil, nil, refusal(err, denial.ResponseInvalid)
-	}
-	if !bytes.Equal(library.ID, object.AuthData.AttData.CredentialID) {
-		return nil, nil, denial.New(denial.ResponseInvalid, "credential ids differ")
+		return accepted{}, refusal(err, denial.ResponseInvalid)
 	}
 	if rk := library.Extensions.RK; rk != nil && !*rk {
-		return nil, nil, denial.New(denial.NotDiscoverable, "")
+		return accepted{}, denial.New(denial.NotDiscoverable, "")
 	}
-	return parsed, library, nil
+	return accepted{Credential: library, algorithm: algorithm, flags: object.AuthData.Flags, chain: certificates(object),
+		attachment: string(parsed.AuthenticatorAttachment), transports: transports(parsed.Response.Transports)}, nil
 }
 
 // store judges and inserts a verified credential.
-func (rp *RelyingParty) store(ctx context.Context, tx pgx.Tx, now time.Time, u account.User, parsed *protocol.ParsedCredentialCreationData, library *webauthn.Credential, userAgent string) (Credential, error) {
-	object := parsed.Response.AttestationObject
-	aaguid, err := uuid.FromBytes(library.Authenticator.AAGUID)
+func (rp *RelyingParty) store(ctx context.Context, tx pgx.Tx, now time.Time, u account.User, a accepted, userAgent string) (Credential, error) {
+	aaguid, err := uuid.FromBytes(a.Authenticator.AAGUID)
 	if err != nil {
 		return Credential{UserID: u.ID}, denial.New(denial.ResponseMalformed, "AAGUID")
 	}
-	var key webauthncose.PublicKeyData
-	if parsedKey, err := webauthncose.ParsePublicKey(library.PublicKey); err == nil {
-		key = base(parsedKey)
+	verdict := attest.Judge(attest.Evidence{Format: a.AttestationFormat, AAGUID: aaguid.String(), Chain: a.chain, DeviceBound: !a.Flags.BackupEligible, RegisteredAt: now},
+		rp.options.Metadata(), now)
+	c := Credential{ID: uuid.NewString(), UserID: u.ID, AuthenticatorID: handleOf(rp.options.ID, a.ID),
+		AAGUID: aaguid.String(), Model: verdict.Model, Format: a.AttestationFormat, Facts: verdict.Facts, Attachment: a.attachment, Transports: a.transports,
+		BackupEligible: a.Flags.BackupEligible, BackupState: a.Flags.BackupState, CreatedAt: now}
+	taken, err := nicknames(ctx, tx, u.ID)
+	if err != nil {
+		return Credential{UserID: u.ID}, err
 	}
-	chain := certificates(object)
-	bound := !library.Flags.BackupEligible
-	verdict := attest.Judge(attest.Evidence{Format: library.AttestationFormat, AAGUID: aaguid.String(), Chain: chain, DeviceBound: bound, RegisteredAt: now}, rp.options.Metadata(), now)
-	c := Credential{ID: uuid.NewString(), UserID: u.ID, AuthenticatorID: handleOf(rp.options.ID, library.ID),
-		AAGUID: aaguid.String(), Model: verdict.Model, Format: library.AttestationFormat, Facts: verdict.Facts,
-		Attachment: string(parsed.AuthenticatorAttachment), BackupEligible: library.Flags.BackupEligible, BackupState: library.Flags.BackupState, CreatedAt: now}
-	for _, t := range library.Transport {
-		c.Transports = append(c.Transports, string(t))
-	}
-	c.Nickname = nickname(c, userAgent)
+	c.Nickname = distinct(nickname(c, userAgent), taken)
 	tag, err := tx.Exec(ctx, `
 		insert into credential (id, user_id, rp_id, credential_id, public_key, algorithm, authenticator_id, nickname, aaguid, format, attestation_type,
 			attestation_object, client_data, chain, transports, attachment, flags, backup_eligible, backup_state, uv_initialised, sign_count, metadata_number, facts, model, created_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, true, $20, nullif($21, 0), $22, $23, $24)
 		on conflict (rp_id, credential_id) do nothing`,
-		c.ID, u.ID, rp.options.ID, library.ID, library.PublicKey, key.Algorithm, c.AuthenticatorID, c.Nickname, aaguid, c.Format, library.AttestationType,
-		library.Attestation.Object, library.Attestation.ClientDataJSON, nonNil(chain), nonNil(c.Transports), c.Attachment, int16(object.AuthData.Flags),
-		c.BackupEligible, c.BackupState, int64(library.Authenticator.SignCount), verdict.MetadataNumber, verdict.Facts, c.Model, now)
+		c.ID, u.ID, rp.options.ID, a.ID, a.PublicKey, a.algorithm, c.AuthenticatorID, c.Nickname, aaguid, c.Format, a.AttestationType,
+		a.Attestation.Object, a.Attestation.ClientDataJSON, nonNil(a.chain), nonNil(c.Transports), c.Attachment, int16(a.flags),
+		c.BackupEligible, c.BackupState, int64(a.Authenticator.SignCount), verdict.MetadataNumber, verdict.Facts, c.Model, now)
 	if err != nil {
 		return c, fmt.Errorf("store credential: %w", err)
 	}
@@ -140,19 +149,6 @@ func (rp *RelyingParty) store(ctx context.Context, tx pgx.Tx, now time.Time, u a
 		return Credential{UserID: u.ID}, denial.New(denial.CredentialRegistered, "")
 	}
 	return c, nil
-}
-
-// base returns the part that all COSE keys share.
-func base(key any) webauthncose.PublicKeyData {
-	switch k := key.(type) {
-	case webauthncose.EC2PublicKeyData:
-		return k.PublicKeyData
-	case webauthncose.OKPPublicKeyData:
-		return k.PublicKeyData
-	case webauthncose.RSAPublicKeyData:
-		return k.PublicKeyData
-	}
-	return webauthncose.PublicKeyData{}
 }
 
 // certificates returns the x5c chain of a statement, or nil.
@@ -174,22 +170,22 @@ func handleOf(rpID string, credentialID []byte) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:18])
 }
 
-// nickname names a passkey after its proven model, else after the device it seems to live on.
-func nickname(c Credential, userAgent string) string {
-	if c.Model != "" {
-		return c.Model
-	}
-	if slices.Contains(c.Transports, "usb") || slices.Contains(c.Transports, "nfc") {
-		return "Security key"
-	}
-	for _, known := range []struct{ mark, name string }{
-		{"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"}, {"Windows", "Windows"}, {"CrOS", "ChromeOS"}, {"Mac OS", "Mac"}, {"Linux", "Linux"},
-	} {
-		if strings.Contains(userAgent, known.mark) {
-			return "Passkey on " + known.name
+// maxTransports bounds how many reported transports are kept.
+const maxTransports = 8
+
+// plain is what a transport looks like, known today or not (WebAuthn L3 section 5.8.4).
+var plain = regexp.MustCompile(`^[a-z-]{1,32}$`)
+
+// transports returns the reported transports that look like some; the others
+// are dropped, for they are hints and the browser may send anything.
+func transports(reported []protocol.AuthenticatorTransport) []string {
+	var kept []string
+	for _, t := range reported {
+		if plain.MatchString(string(t)) && len(kept) < maxTransports {
+			kept = append(kept, string(t))
 		}
 	}
-	return "Passkey"
+	return kept
 }
 
 // nonNil turns nil into an empty array, which the columns ask for.
