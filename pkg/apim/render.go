@@ -1,11 +1,7 @@
 package apim
 
 import (
-	"bytes"
-	"encoding/xml"
-	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/trust"
@@ -20,315 +16,261 @@ const (
 )
 
 // identityHeaders are set for the backend from the validated token, and deleted
-// before, so that nobody sends their own.
+// before anything else, so that nobody sends their own.
 var identityHeaders = []struct {
 	name  string
 	claim claim.Name
 }{
 	{"X-Touchstone-Subject", claim.Subject},
 	{"X-Touchstone-Client", claim.ClientID},
+	{"X-Touchstone-Session", claim.SessionID},
 	{"X-Touchstone-Acr", claim.ACR},
 	{"X-Touchstone-Attestation", claim.Attestation},
 	{"X-Touchstone-Authenticator", claim.AuthenticatorID},
 }
 
+// The scopes of rendered policies.
+const (
+	ScopeAPI       = "api"
+	ScopeOperation = "operation"
+)
+
 // File is one rendered policy document.
 type File struct {
 	// Name is the file's name: API.policy.xml or API.OPERATION.policy.xml.
 	Name string
-	// API and Operation name the scope; Operation is empty at API scope.
+	// Scope is where the policy belongs: ScopeAPI or ScopeOperation.
+	Scope string
+	// API and Operation name the place; Operation is empty at API scope.
 	API, Operation string
-	Body           []byte
+	// Body is well-formed XML that means the same as xml and as rawxml.
+	Body []byte
 }
 
-// Render writes the policies that the trust file means, for tokens of the issuer.
+// Render writes the policies that the trust file means, for access tokens of
+// the issuer, whose discovery document is at ISSUER/.well-known/openid-configuration.
+//
+// Each API gets one document. When an operation asks for more than its API,
+// each declared operation gets one too: the Authorization header then has to
+// survive the API's policy, and the operation's removes it. Nothing in a token
+// is used before a validate-jwt has accepted it. The trust file must have come
+// from trust.Parse, which keeps identifiers to characters that need no escaping
+// in expressions.
 func Render(t *trust.Trust, issuer string) []File {
 	var files []File
 	for _, a := range t.APIs {
-		files = append(files, File{a.Name + ".policy.xml", a.Name, "", apiPolicy(t, a, issuer)})
+		r := renderer{trust: t, api: a, issuer: issuer, id: "touchstone-" + a.Name}
+		files = append(files, File{a.Name + ".policy.xml", ScopeAPI, a.Name, "", r.apiPolicy()})
+		if !r.narrowed() {
+			continue
+		}
 		for _, o := range a.Operations {
-			if body := operationPolicy(t, a, o, issuer); body != nil {
-				files = append(files, File{a.Name + "." + o.Name + ".policy.xml", a.Name, o.Name, body})
-			}
+			r := renderer{trust: t, api: a, issuer: issuer, id: "touchstone-" + a.Name + "-" + o.Name}
+			files = append(files, File{a.Name + "." + o.Name + ".policy.xml", ScopeOperation, a.Name, o.Name, r.operationPolicy(o)})
 		}
 	}
 	return files
 }
 
-// writer writes indented, escaped XML.
-type writer struct {
-	bytes.Buffer
-	depth int
-}
-
-// open writes a start tag; attributes come in pairs.
-func (w *writer) open(name string, attrs ...string) { w.tag(name, ">", attrs...); w.depth++ }
-
-func (w *writer) close(name string) {
-	w.depth--
-	w.line("</" + name + ">")
-}
-
-func (w *writer) empty(name string, attrs ...string) { w.tag(name, " />", attrs...) }
-
-// text writes an element that holds nothing but text.
-func (w *writer) text(name, content string) {
-	w.line("<" + name + ">" + escape(content) + "</" + name + ">")
-}
-
-func (w *writer) tag(name, closing string, attrs ...string) {
-	var b strings.Builder
-	b.WriteString("<" + name)
-	for i := 0; i+1 < len(attrs); i += 2 {
-		fmt.Fprintf(&b, ` %s="%s"`, attrs[i], escape(attrs[i+1]))
-	}
-	w.line(b.String() + closing)
-}
-
-func (w *writer) line(text string) {
-	w.WriteString(strings.Repeat("    ", w.depth) + text + "\n")
-}
-
-func escape(text string) string {
-	var b strings.Builder
-	xml.EscapeText(&b, []byte(text))
-	return strings.ReplaceAll(b.String(), "&#34;", "&quot;")
-}
-
-// apiPolicy renders the policy at API scope.
-func apiPolicy(t *trust.Trust, a trust.API, issuer string) []byte {
-	w := &writer{}
-	w.line("<!-- " + a.Title + ": rendered from trust file version " + t.Version + "; change the trust file, not this file. -->")
-	w.open("policies")
-	w.open("inbound")
-	w.empty("base")
-	cors(w, a)
-	identity(w, a, issuer, "touchstone-"+a.Name, a.Require.Scopes)
-	authenticator(w, t, a, issuer, "touchstone-"+a.Name, a.Require)
-	for _, h := range identityHeaders {
-		w.empty("set-header", "name", h.name, "exists-action", "delete")
-	}
-	for _, h := range identityHeaders {
-		w.open("set-header", "name", h.name, "exists-action", "override")
-		w.text("value", `@(((Jwt)context.Variables["`+TokenVariable+`"]).Claims.GetValueOrDefault("`+string(h.claim)+`", ""))`)
-		w.close("set-header")
-	}
-	w.empty("set-header", "name", "Ocp-Apim-Subscription-Key", "exists-action", "delete")
-	if !narrowed(t, a) {
-		// An operation's own validate-jwt still needs it; see operationPolicy.
-		w.empty("set-header", "name", "Authorization", "exists-action", "delete")
-	}
-	w.close("inbound")
-	w.open("backend")
-	w.empty("base")
-	w.close("backend")
-	w.open("outbound")
-	w.empty("base")
-	w.close("outbound")
-	w.open("on-error")
-	w.empty("base")
-	challenge(w, t, a)
-	w.close("on-error")
-	w.close("policies")
-	return w.Bytes()
+// renderer writes one document.
+type renderer struct {
+	writer
+	trust  *trust.Trust
+	api    trust.API
+	issuer string
+	// id begins the ids of the document's policies.
+	id string
 }
 
 // narrowed reports whether an operation asks for more than its API.
-func narrowed(t *trust.Trust, a trust.API) bool {
-	for _, o := range a.Operations {
-		if asks(t, o.Require) {
+func (r *renderer) narrowed() bool {
+	for _, o := range r.api.Operations {
+		if r.asks(o.Require) {
 			return true
 		}
 	}
 	return false
 }
 
-func asks(t *trust.Trust, r trust.Requirement) bool {
-	return len(t.Wanted(r)) > 0 || len(r.Scopes) > 0 || len(r.Roles) > 0 || r.MaxAge > 0
+func (r *renderer) asks(q trust.Requirement) bool {
+	return len(r.trust.Wanted(q)) > 0 || len(q.Scopes) > 0 || len(q.Roles) > 0 || q.MaxAge > 0
 }
 
-// operationPolicy renders the policy of an operation that asks for more than
-// its API, or nil.
-func operationPolicy(t *trust.Trust, a trust.API, o trust.Operation, issuer string) []byte {
-	if !asks(t, o.Require) {
-		return nil
+// apiPolicy renders the policy at API scope.
+func (r *renderer) apiPolicy() []byte {
+	r.head(r.api.Title)
+	r.open("policies")
+	r.open("inbound")
+	r.empty("base")
+	r.cors()
+	for _, h := range identityHeaders {
+		r.empty("set-header", "name", h.name, "exists-action", "delete")
 	}
-	w := &writer{}
-	id := "touchstone-" + a.Name + "-" + o.Name
-	w.line("<!-- " + a.Title + ", " + o.Name + ": rendered from trust file version " + t.Version + "; change the trust file, not this file. -->")
-	w.open("policies")
-	w.open("inbound")
-	w.empty("base")
-	if len(o.Require.Scopes) > 0 {
-		identity(w, a, issuer, id, o.Require.Scopes)
+	r.token()
+	r.permissions(r.api.Require)
+	r.person(r.api.Require, true)
+	for _, h := range identityHeaders {
+		r.list("set-header", "value", []string{"@(" + tokenClaim(h.claim) + ")"}, "name", h.name, "exists-action", "override")
 	}
-	authenticator(w, t, a, issuer, id, o.Require)
-	w.empty("set-header", "name", "Authorization", "exists-action", "delete")
-	w.close("inbound")
-	for _, section := range []string{"backend", "outbound", "on-error"} {
-		w.open(section)
-		w.empty("base")
-		w.close(section)
+	r.empty("set-header", "name", "Ocp-Apim-Subscription-Key", "exists-action", "delete")
+	if !r.narrowed() {
+		r.empty("set-header", "name", "Authorization", "exists-action", "delete")
 	}
-	w.close("policies")
-	return w.Bytes()
+	r.close("inbound")
+	r.inherit("backend", "outbound")
+	r.open("on-error")
+	r.empty("base")
+	r.challenges(r.api.Require, true)
+	r.close("on-error")
+	r.close("policies")
+	return r.Bytes()
+}
+
+// operationPolicy renders the policy of an operation: what it asks for beyond
+// its API, and the end of the Authorization header.
+func (r *renderer) operationPolicy(o trust.Operation) []byte {
+	r.head(r.api.Title + ", " + o.Name)
+	r.open("policies")
+	r.open("inbound")
+	r.empty("base")
+	r.permissions(o.Require)
+	r.person(o.Require, false)
+	r.empty("set-header", "name", "Authorization", "exists-action", "delete")
+	r.close("inbound")
+	r.inherit("backend", "outbound")
+	r.open("on-error")
+	r.empty("base")
+	r.challenges(o.Require, false)
+	r.close("on-error")
+	r.close("policies")
+	return r.Bytes()
+}
+
+func (r *renderer) head(title string) {
+	r.comment(title + ": rendered from trust file version " + r.trust.Version + "; change the trust file, not this file.")
+}
+
+func (r *renderer) inherit(sections ...string) {
+	for _, section := range sections {
+		r.open(section)
+		r.empty("base")
+		r.close(section)
+	}
 }
 
 // cors lets the listed browser origins call, and read why they were refused.
-func cors(w *writer, a trust.API) {
-	if len(a.Origins) == 0 {
+func (r *renderer) cors() {
+	if len(r.api.Origins) == 0 {
 		return
 	}
-	w.open("cors", "allow-credentials", "false")
-	lists := []struct {
-		outer, inner string
-		values       []string
-	}{
-		{"allowed-origins", "origin", a.Origins},
-		{"allowed-methods", "method", []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}},
-		{"allowed-headers", "header", []string{"Authorization", "Content-Type"}},
-		{"expose-headers", "header", []string{"WWW-Authenticate", "Apim-Trace-Id"}},
-	}
-	for _, l := range lists {
-		if l.outer == "allowed-methods" {
-			w.open(l.outer, "preflight-result-max-age", "300")
-		} else {
-			w.open(l.outer)
-		}
-		for _, v := range l.values {
-			w.text(l.inner, v)
-		}
-		w.close(l.outer)
-	}
-	w.close("cors")
+	r.open("cors", "allow-credentials", "false")
+	r.list("allowed-origins", "origin", r.api.Origins)
+	r.list("allowed-methods", "method", []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}, "preflight-result-max-age", "300")
+	r.list("allowed-headers", "header", []string{"Authorization", "Content-Type"})
+	r.list("expose-headers", "header", []string{"WWW-Authenticate"})
+	r.close("cors")
 }
 
-// validate opens a validate-jwt with the parts that every one has, in schema order.
-func validate(w *writer, a trust.API, issuer, id string, attrs ...string) {
-	w.open("validate-jwt", append([]string{"id", id, "header-name", "Authorization", "require-scheme", "Bearer", "failed-validation-httpcode", "401",
+// validate opens a validate-jwt with the parts that every one has, in the
+// order of the schema.
+func (r *renderer) validate(id, status string, attrs ...string) {
+	r.open("validate-jwt", append([]string{"id", id, "header-name", "Authorization", "require-scheme", "Bearer", "failed-validation-httpcode", status,
 		"require-expiration-time", "true", "require-signed-tokens", "true", "clock-skew", strconv.Itoa(clockSkew)}, attrs...)...)
-	w.empty("openid-config", "url", issuer+"/.well-known/openid-configuration")
-	w.open("audiences")
-	w.text("audience", a.Audience)
-	w.close("audiences")
-	w.open("issuers")
-	w.text("issuer", issuer)
-	w.close("issuers")
+	r.empty("openid-config", "url", r.issuer+"/.well-known/openid-configuration")
+	r.list("audiences", "audience", []string{r.api.Audience})
+	r.list("issuers", "issuer", []string{r.issuer})
 }
 
-// identity checks who issued the token and for whom: signature, lifetime,
-// audience, issuer and scopes.
-func identity(w *writer, a trust.API, issuer, id string, scopes []string) {
-	validate(w, a, issuer, id, "output-token-variable-name", TokenVariable)
-	w.open("required-claims")
-	w.open("claim", "name", string(claim.IdentityType), "match", "any")
-	w.text("value", claim.IdentityUser)
-	if len(a.Automation) > 0 {
-		w.text("value", claim.IdentityApp)
+// claim writes a required claim, of which all or any values must be there.
+func (r *renderer) claim(name claim.Name, match string, values []string, attrs ...string) {
+	if len(values) > 0 {
+		r.list("claim", "value", values, append([]string{"name", string(name), "match", match}, attrs...)...)
 	}
-	w.close("claim")
-	if len(scopes) > 0 {
-		w.open("claim", "name", string(claim.Scope), "match", "all", "separator", " ")
-		for _, s := range scopes {
-			w.text("value", s)
-		}
-		w.close("claim")
-	}
-	w.close("required-claims")
-	w.close("validate-jwt")
 }
 
-// authenticator checks what proved the person: the facts, the roles and the age
-// of the sign-in. Automation tokens of the listed workloads have no
-// authenticator and are let past, after they were validated.
-func authenticator(w *writer, t *trust.Trust, a trust.API, issuer, id string, r trust.Requirement) {
-	facts := t.Wanted(r)
-	if len(facts) == 0 && len(r.Roles) == 0 && r.MaxAge == 0 {
+// token checks that this is an access token of the issuer for this API:
+// signature, lifetime, audience, issuer. Only access tokens carry idtyp, so an
+// ID token or a logout token does not pass for one (RFC 8725 section 3.11).
+func (r *renderer) token() {
+	r.validate(r.id, "401", "output-token-variable-name", TokenVariable)
+	kinds := []string{claim.IdentityUser}
+	if len(r.api.Automation) > 0 {
+		kinds = append(kinds, claim.IdentityApp)
+	}
+	r.open("required-claims")
+	r.claim(claim.IdentityType, "any", kinds)
+	r.close("required-claims")
+	r.close("validate-jwt")
+}
+
+// permissions checks scopes and roles, of people and workloads alike.
+func (r *renderer) permissions(q trust.Requirement) {
+	if len(q.Scopes) == 0 && len(q.Roles) == 0 {
 		return
 	}
-	if len(a.Automation) > 0 {
-		conditions := make([]string, len(a.Automation))
-		for i, client := range a.Automation {
-			conditions[i] = tokenClaim(claim.ClientID) + ` == "` + client + `"`
-		}
-		w.open("choose")
-		w.open("when", "condition", "@("+tokenClaim(claim.IdentityType)+` == "app" && (`+strings.Join(conditions, " || ")+"))")
-		w.empty("set-variable", "name", "automation", "value", "true")
-		w.close("when")
-		w.open("otherwise")
+	r.validate(r.id+"-permissions", "403", "failed-validation-error-message", "The access token lacks a scope or role that this operation requires.")
+	r.open("required-claims")
+	r.claim(claim.Scope, "all", q.Scopes, "separator", " ")
+	r.claim(claim.Roles, "all", q.Roles)
+	r.close("required-claims")
+	r.close("validate-jwt")
+}
+
+// asksAuthenticator reports whether the document holds a validate-jwt about the
+// authenticator: for the facts, and at API scope to keep out the automation
+// tokens of clients that the trust file does not list.
+func (r *renderer) asksAuthenticator(q trust.Requirement, api bool) bool {
+	return len(r.trust.Wanted(q)) > 0 || api && len(r.api.Automation) > 0
+}
+
+// person checks what proved the person: the facts about the authenticator and
+// the age of the sign-in. An automation token has no authenticator; it is let
+// past when the trust file lists its client, and then only. Any token that is
+// not such a one must show a person's facts.
+func (r *renderer) person(q trust.Requirement, api bool) {
+	authenticator := r.asksAuthenticator(q, api)
+	if !authenticator && q.MaxAge == 0 {
+		return
+	}
+	if len(r.api.Automation) > 0 {
+		r.open("choose")
+		r.open("when", "condition", r.notAutomation())
 		defer func() {
-			w.close("otherwise")
-			w.close("choose")
+			r.close("when")
+			r.close("choose")
 		}()
 	}
-	if len(facts) > 0 || len(r.Roles) > 0 {
-		texts := make([]string, len(facts))
-		for i, f := range facts {
-			texts[i] = string(f)
+	if authenticator {
+		var values []string
+		for _, f := range r.trust.Wanted(q) {
+			values = append(values, string(f))
 		}
-		validate(w, a, issuer, id+"-authenticator", "failed-validation-error-message", "This operation needs a passkey with: "+strings.Join(append(texts, r.Roles...), ", ")+".")
-		w.open("required-claims")
-		list := func(name claim.Name, values []string) {
-			if len(values) == 0 {
-				return
-			}
-			w.open("claim", "name", string(name), "match", "all")
-			for _, v := range values {
-				w.text("value", v)
-			}
-			w.close("claim")
-		}
-		list(claim.Attestation, texts)
-		list(claim.Roles, r.Roles)
-		w.close("required-claims")
-		w.close("validate-jwt")
+		r.validate(r.id+"-authenticator", "401", "failed-validation-error-message", "This operation requires a sign-in with a stronger passkey.")
+		r.open("required-claims")
+		r.claim(claim.IdentityType, "any", []string{claim.IdentityUser})
+		r.claim(claim.Attestation, "all", values)
+		r.close("required-claims")
+		r.close("validate-jwt")
 	}
-	if r.MaxAge > 0 {
-		fresh(w, r)
+	if q.MaxAge > 0 {
+		r.fresh(q)
 	}
 }
 
-// fresh refuses a sign-in that is too old, or whose age cannot be read, with the
-// challenge of RFC 9470 section 3.
-func fresh(w *writer, r trust.Requirement) {
-	seconds := strconv.Itoa(int(r.MaxAge.Seconds()))
-	w.open("choose")
-	w.open("when", "condition", "@(DateTimeOffset.UtcNow.ToUnixTimeSeconds() - Convert.ToInt64(((Jwt)context.Variables[\""+TokenVariable+"\"]).Claims.GetValueOrDefault(\"auth_time\", \"0\")) > "+seconds+")")
-	w.open("return-response")
-	w.empty("set-status", "code", "401", "reason", "Unauthorized")
-	w.open("set-header", "name", "WWW-Authenticate", "exists-action", "override")
-	w.text("value", `Bearer error="insufficient_user_authentication", error_description="Sign in again", max_age="`+seconds+`"`)
-	w.close("set-header")
-	w.open("set-header", "name", "Content-Type", "exists-action", "override")
-	w.text("value", "application/json")
-	w.close("set-header")
-	w.text("set-body", `{"statusCode": 401, "message": "The sign-in is older than `+seconds+` seconds. Sign in again."}`)
-	w.close("return-response")
-	w.close("when")
-	w.close("choose")
+// notAutomation is true unless the validated token is an automation token of a
+// listed client.
+func (r *renderer) notAutomation() string {
+	clients := ""
+	for i, client := range r.api.Automation {
+		if i > 0 {
+			clients += " || "
+		}
+		clients += tokenClaim(claim.ClientID) + ` == "` + client + `"`
+	}
+	return "@(" + tokenClaim(claim.IdentityType) + ` != "` + claim.IdentityApp + `" || !(` + clients + "))"
 }
 
 // tokenClaim is the expression for a claim of the validated token.
 func tokenClaim(name claim.Name) string {
 	return `((Jwt)context.Variables["` + TokenVariable + `"]).Claims.GetValueOrDefault("` + string(name) + `", "")`
-}
-
-// challenge adds the WWW-Authenticate header that API Management leaves out
-// (RFC 6750 section 3, RFC 9470 section 3): no error code without a token, and
-// a step-up challenge when only the passkey falls short.
-func challenge(w *writer, t *trust.Trust, a trust.API) {
-	level := a.Require.Level
-	for _, o := range a.Operations {
-		if o.Require.Level != "" {
-			level = o.Require.Level
-		}
-	}
-	stepUp := `Bearer realm=\"` + a.Audience + `\", error=\"insufficient_user_authentication\", error_description=\"A passkey of another kind is needed\"`
-	if level != "" {
-		stepUp += `, acr_values=\"` + level + `\"`
-	}
-	w.open("set-header", "name", "WWW-Authenticate", "exists-action", "override")
-	w.text("value", `@(context.LastError.Reason == "TokenNotPresent" ? "Bearer realm=\"`+a.Audience+`\"" : (context.LastError.PolicyId ?? "").EndsWith("-authenticator") ? "`+stepUp+
-		`" : "Bearer realm=\"`+a.Audience+`\", error=\"invalid_token\"")`)
-	w.close("set-header")
 }

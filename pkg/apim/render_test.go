@@ -105,6 +105,53 @@ func TestSchemaFindsAWrongOrder(t *testing.T) {
 	}
 }
 
+func TestRenderedPoliciesHaveNoFindings(t *testing.T) {
+	for name := range files {
+		for _, f := range rendered(t, name) {
+			d, err := Read(f.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, finding := range Check(d) {
+				t.Errorf("%s: %s", f.Name, finding)
+			}
+		}
+	}
+}
+
+func TestRenderedPoliciesMeanTheSameRaw(t *testing.T) {
+	for name := range files {
+		for _, f := range rendered(t, name) {
+			escaped, err := readAs(string(f.Body), FormatXML)
+			if err != nil {
+				t.Fatalf("%s is not well-formed: %v", f.Name, err)
+			}
+			raw, err := readAs(string(f.Body), FormatRawXML)
+			if err != nil {
+				t.Fatalf("%s is not readable as rawxml: %v", f.Name, err)
+			}
+			raw.Format = FormatXML
+			if diff := cmp.Diff(escaped, raw); diff != "" {
+				t.Errorf("%s means something else as rawxml:\n%s", f.Name, diff)
+			}
+		}
+	}
+}
+
+func TestTitlesCannotEndTheComment(t *testing.T) {
+	declared, err := trust.Parse("hostile", []byte(`apis: [{name: a, title: "x --><policies/><!-- -", audience: "https://a.example/a", path: /a}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Read(Render(declared, "https://login.example")[0].Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Inbound) == 0 {
+		t.Error("the title replaced the policy")
+	}
+}
+
 func TestRenderedPoliciesReadBackAndCompile(t *testing.T) {
 	for name := range files {
 		for _, f := range rendered(t, name) {

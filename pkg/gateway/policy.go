@@ -329,7 +329,11 @@ func (c *compiler) cors(e apim.Element) policy {
 		allowed := slices.Contains(lists["allowed-origins"], origin) || slices.Contains(lists["allowed-origins"], "*")
 		if allowed {
 			r.header.Set("Access-Control-Allow-Origin", origin)
-			if exposed := lists["expose-headers"]; len(exposed) > 0 {
+			exposed := lists["expose-headers"]
+			if r.gateway.traces != nil {
+				exposed = append(slices.Clip(exposed), "Apim-Trace-Id")
+			}
+			if len(exposed) > 0 {
 				r.header.Set("Access-Control-Expose-Headers", strings.Join(exposed, ", "))
 			}
 		}
