@@ -2,11 +2,13 @@ package passkey
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/touchstone-id/touchstone/pkg/denial"
 )
@@ -83,6 +85,32 @@ func TestLastUsableCredentialStays(t *testing.T) {
 	}
 	w.user = w.person("eve")
 	w.wantReason(remove(third.ID), denial.CredentialUnknown)
+}
+
+func TestOneRemovalWaitsForAnother(t *testing.T) {
+	ctx, w := context.Background(), newWorld(t)
+	_, first := w.enrolled()
+	_, second := w.enrolled()
+	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		if err := Remove(ctx, tx, w.now, w.user.ID, first.ID); err != nil {
+			return err
+		}
+		// Not committed: the other must not find two usable passkeys still.
+		_, fault := attempt(w.pool, func(other pgx.Tx) error {
+			if _, err := other.Exec(ctx, `set local lock_timeout = '100ms'`); err != nil {
+				return err
+			}
+			return Remove(ctx, other, w.now, w.user.ID, second.ID)
+		})
+		var pg *pgconn.PgError
+		if !errors.As(fault, &pg) || pg.Code != "55P03" { // lock_not_available
+			t.Errorf("the other removal did not wait: %v", fault)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestFiftyRemovalsLeaveOne(t *testing.T) {

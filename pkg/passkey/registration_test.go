@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/passkey/passkeytest"
@@ -153,6 +155,25 @@ func TestOnlyOfferedAlgorithmsAreAccepted(t *testing.T) {
 	w := newWorld(t)
 	_, err := w.register(&passkeytest.Authenticator{Algorithm: passkeytest.ES384})
 	w.wantReason(err, denial.AlgorithmNotOffered)
+}
+
+func TestRSAKeysHaveAReasonableSize(t *testing.T) {
+	for _, tt := range []struct {
+		bits int
+		want denial.Reason
+	}{{1024, denial.AlgorithmNotOffered}, {2040, denial.AlgorithmNotOffered}, {2048, ""}, {4096, ""}, {4104, denial.AlgorithmNotOffered}, {16384, denial.AlgorithmNotOffered}} {
+		t.Run(fmt.Sprint(tt.bits), func(t *testing.T) {
+			padded := append([]byte{0, 0}, bytes.Repeat([]byte{0xff}, tt.bits/8)...) // leading zeros are not size
+			cose, err := cbor.Marshal(map[int]any{1: 3, 3: -257, -1: padded, -2: []byte{1, 0, 1}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			algorithm, err := checkKey(cose)
+			if reason, _ := denial.ReasonOf(err); reason != tt.want || err == nil && algorithm != -257 {
+				t.Errorf("algorithm %d, %v, want %q", algorithm, err, tt.want)
+			}
+		})
+	}
 }
 
 func TestTamperedAnswersAreMalformed(t *testing.T) {

@@ -37,7 +37,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{TB: t, pool: pgtest.New(t), browser: secret.Of("browser").Digest(), now: time.Now(), metadata: attest.NoMetadata()}
+	w := &world{TB: t, pool: pgtest.New(t), browser: secret.Of("browser").Digest(), now: time.Now().Truncate(time.Microsecond), metadata: attest.NoMetadata()}
 	var err error
 	if w.rp, err = New(Options{ID: "idp.test", Name: "Test", Origin: origin, Metadata: func() attest.Metadata { return w.metadata }}); err != nil {
 		t.Fatal(err)

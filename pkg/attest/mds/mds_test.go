@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -149,6 +150,27 @@ func TestSignersThatAreNotBelieved(t *testing.T) {
 			t.Error("believed a stranger with the right name")
 		}
 	})
+}
+
+func TestOnlyTheServiceSpeaksUnderThePinnedRoots(t *testing.T) {
+	head, rest, _ := strings.Cut(string(real(t)), ".")
+	text, err := base64.RawURLEncoding.DecodeString(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var header map[string]any
+	if err := json.Unmarshal(text, &header); err != nil {
+		t.Fatal(err)
+	}
+	// What follows the service's own certificate is one of the same root with another name.
+	header["x5c"] = header["x5c"].([]any)[1:]
+	if text, err = json.Marshal(header); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Parse([]byte(base64.RawURLEncoding.EncodeToString(text)+"."+rest), nil, issued)
+	if err == nil || !strings.Contains(err.Error(), "the signer is not trusted") {
+		t.Errorf("got %v, want the signer refused before its signature is looked at", err)
+	}
 }
 
 func FuzzParse(f *testing.F) {
