@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/touchstone-id/touchstone/pkg/postgres"
@@ -28,11 +29,15 @@ type Report struct {
 // newer than the copy in the database, and merges what is in use. A file that
 // is missing, damaged or older than the copy leaves the copy in use; its report
 // says so. A source without file and copy contributes nothing, so that nothing
-// is attested by it. The error is a fault of the database.
+// is attested by it. The error is a fault of the database, or that two sources
+// share a name or one has none, which would mix up their copies.
 func Refresh(ctx context.Context, q postgres.Querier, sources []Source, now time.Time) (*Set, []Report, error) {
 	var sets []*Set
 	reports := make([]Report, len(sources))
 	for i, s := range sources {
+		if s.Name == "" || slices.ContainsFunc(sources[:i], func(other Source) bool { return other.Name == s.Name }) {
+			return nil, nil, fmt.Errorf("metadata %s: the source has no name of its own", s.Path)
+		}
 		set, r, err := s.refresh(ctx, q, now)
 		if err != nil {
 			return nil, nil, fmt.Errorf("metadata %s: %w", s.Name, err)

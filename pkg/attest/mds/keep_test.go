@@ -91,6 +91,15 @@ func TestCopiesBelongToTheirSource(t *testing.T) {
 	}
 }
 
+func TestSourcesNeedNamesOfTheirOwn(t *testing.T) {
+	pool := pgtest.New(t)
+	for name, sources := range map[string][]Source{"none": {{Path: "a"}}, "shared": {{Name: "ours", Path: "a"}, {Name: "ours", Path: "b"}}} {
+		if _, _, err := Refresh(context.Background(), pool, sources, issued); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 func TestFilesHaveALimit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "blob.jwt")
 	f, err := os.Create(path)
