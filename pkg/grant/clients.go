@@ -97,9 +97,15 @@ func (c *Clients) Watch(ctx context.Context, log zerolog.Logger) {
 var ErrClientExists = errors.New("a client with this id already exists")
 
 // CreateClient registers an operator's client inside the act that records it.
+// Its redirect URIs must pass trust.CheckRedirectURI.
 // For confidential and workload clients it makes a secret, returned once.
 func CreateClient(ctx context.Context, tx pgx.Tx, c Client) (secret.Value, error) {
 	var s secret.Value
+	for _, uri := range slices.Concat(c.RedirectURIs, c.PostLogoutRedirectURIs) {
+		if err := trust.CheckRedirectURI(uri); err != nil {
+			return s, err
+		}
+	}
 	c.SecretDigests = [][]byte{}
 	if c.Kind != Public {
 		s = secret.New()

@@ -127,13 +127,13 @@ func Revoke(ctx context.Context, tx pgx.Tx, now time.Time, grantID, why string) 
 }
 
 // RevokeToken ends the grant of a refresh token that this client holds (RFC
-// 7009 section 2.1). It returns the zero Grant when the token is not a refresh
-// token of the client.
+// 7009 section 2.1). It returns the zero Grant when there is nothing to end: the
+// token is not the client's, or the grant has ended already.
 func RevokeToken(ctx context.Context, tx pgx.Tx, now time.Time, token secret.Value, client ClientID) (Grant, error) {
 	var g Grant
 	err := tx.QueryRow(ctx, `
-		update access_grant g set revoked_at = coalesce(g.revoked_at, $3), revoked_why = case when g.revoked_at is null then 'revoked_by_client' else g.revoked_why end
-		from refresh_token t where t.digest = $1 and g.id = t.grant_id and g.client_id = $2
+		update access_grant g set revoked_at = $3, revoked_why = 'revoked_by_client'
+		from refresh_token t where t.digest = $1 and g.id = t.grant_id and g.client_id = $2 and g.revoked_at is null
 		returning g.id::text, g.client_id, coalesce(g.user_id, '')`, token.Digest(), client, now).Scan(&g.ID, &g.ClientID, &g.UserID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Grant{}, nil

@@ -80,9 +80,19 @@ func TestRedirectURIIsComparedExactly(t *testing.T) {
 func TestDangerousRedirectURIIsRefusedWhoeverRegisteredIt(t *testing.T) {
 	w := newWorld(t)
 	uris := []string{"javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "vbscript:x", "https://rp.test/cb#", "https://rp.test/#/cb", "/cb"}
+	for _, uri := range uris {
+		careless := grant.Client{ID: "careless", Name: "Careless", Kind: grant.Public, RedirectURIs: []string{uri}, GrantTypes: []string{"authorization_code"}, Scopes: []string{"openid"}}
+		w.tx(func(tx pgx.Tx) error {
+			if _, err := grant.CreateClient(context.Background(), tx, careless); err == nil {
+				t.Errorf("%q was registered", uri)
+			}
+			return nil
+		})
+	}
+	// Registered all the same, by somebody with the database in hand: refused when it is used.
 	w.tx(func(tx pgx.Tx) error {
-		_, err := grant.CreateClient(context.Background(), tx, grant.Client{ID: "careless", Name: "Careless", Kind: grant.Public,
-			RedirectURIs: uris, GrantTypes: []string{"authorization_code"}, Scopes: []string{"openid"}})
+		_, err := tx.Exec(context.Background(), `insert into client (id, name, kind, origin, redirect_uris, grant_types, scopes)
+			values ('careless', 'Careless', 'public', 'operator', $1, '{authorization_code}', '{openid}')`, uris)
 		return err
 	})
 	w.must(w.clients.Reload(context.Background()))

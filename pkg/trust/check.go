@@ -98,6 +98,15 @@ func origin(text string) string {
 	return ""
 }
 
+// CheckRedirectURI returns an error that says why a redirect URI may not be
+// registered, by the trust file's own rule, or nil.
+func CheckRedirectURI(uri string) error {
+	if wrong := redirectURI(uri); wrong != "" {
+		return fmt.Errorf("redirect URI %q %s", uri, wrong)
+	}
+	return nil
+}
+
 // redirectURI accepts what may be registered (RFC 9700 section 4.1.1): https,
 // http on a loopback host (RFC 8252 section 7.3), or a private-use scheme with
 // a dot (RFC 8252 section 7.1). No fragment, no userinfo, no wildcard.
