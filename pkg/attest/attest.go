@@ -51,6 +51,11 @@ type Entry struct {
 	// KeyProtection holds the values of the FIDO Registry section 3.2.
 	KeyProtection []string
 	Status        []StatusReport
+	// Source names the metadata that the entry comes from: the FIDO Alliance's
+	// service, or what the operator supplied.
+	Source string
+	// Operator marks an entry that no signed BLOB vouches for: the operator wrote it.
+	Operator bool
 }
 
 // StatusReport is one line of a model's history (FIDO MDS 3.1.1 section 3.1.3).
@@ -71,8 +76,22 @@ type Metadata interface {
 	Lookup(aaguid string) (Entry, bool)
 	// Number is the serial number of the BLOB in force; 0 when none is loaded.
 	Number() int
-	// Current reports whether the BLOB is not past its next update, grace included.
-	Current(now time.Time) bool
+	// NextUpdate is the instant at which a newer BLOB was promised; zero when none is loaded.
+	NextUpdate() time.Time
+}
+
+// Terms are the operator's part in judging.
+type Terms struct {
+	// Grace is how long metadata counts as current after its next update was due.
+	Grace time.Duration
+	// Owns reports whether the organisation owns the authenticator with this
+	// serial number; nil means that it lists none.
+	Owns func(aaguid, serial string) bool
+}
+
+// Current reports whether metadata is not past its next update, grace included.
+func (t Terms) Current(m Metadata, now time.Time) bool {
+	return m.Number() != 0 && now.Before(m.NextUpdate().Add(t.Grace))
 }
 
 // NoMetadata returns metadata that knows no model: nothing is attested under it.
@@ -82,22 +101,26 @@ type none struct{}
 
 func (none) Lookup(string) (Entry, bool) { return Entry{}, false }
 func (none) Number() int                 { return 0 }
-func (none) Current(time.Time) bool      { return false }
+func (none) NextUpdate() time.Time       { return time.Time{} }
 
 // Verdict is what was found, with the reasons for what was not.
 type Verdict struct {
 	Facts claim.Facts
 	// AAGUID and Model are set only with the fact attested: without it the AAGUID is hearsay.
 	AAGUID, Model string
+	// Vendors are the organisations named in the model's trust anchors; empty without the fact attested.
+	Vendors []string
+	// Undesired are the statuses in force that take the model's good standing away.
+	Undesired []string
 	// MetadataNumber is the serial number of the BLOB judged under; 0 when none was loaded.
 	MetadataNumber int
 	// Because says, in words for an operator, why attested or a fact that depends on it is absent; empty when nothing is missing.
 	Because []string
 }
 
-// Judge returns the facts that the evidence earns under the metadata at an
-// instant. The fact uv belongs to one assertion and is added by package passkey.
-func Judge(e Evidence, m Metadata, now time.Time) Verdict {
+// Judge returns the facts that the evidence earns under the metadata and the
+// operator's terms at an instant. The fact uv belongs to one assertion and is added by package passkey.
+func Judge(e Evidence, m Metadata, terms Terms, now time.Time) Verdict {
 	v := Verdict{MetadataNumber: m.Number()}
 	var facts []claim.Fact
 	if e.DeviceBound {
@@ -108,19 +131,23 @@ func Judge(e Evidence, m Metadata, now time.Time) Verdict {
 		v.Facts, v.Because = claim.NewFacts(facts...), []string{why}
 		return v
 	}
-	v.AAGUID, v.Model = e.AAGUID, entry.Description
+	v.AAGUID, v.Model, v.Vendors = e.AAGUID, entry.Description, vendors(entry.Roots)
 	facts = append(facts, claim.FactAttested)
 	facts = append(facts, protection(entry.KeyProtection)...)
 	held, undesired := standing(entry.Status, now)
 	facts = append(facts, held...)
+	v.Undesired = undesired
 	for _, status := range undesired {
 		v.Because = append(v.Because, "the metadata reports "+status+" for this model")
 	}
-	if !m.Current(now) {
+	if !entry.Operator && !terms.Current(m, now) {
 		v.Because = append(v.Because, "the metadata is past its next update")
 	}
 	if len(v.Because) == 0 {
 		facts = append(facts, claim.FactMetadataCurrent)
+	}
+	if terms.Owns != nil && terms.Owns(e.AAGUID, serialOf(e.Chain[0])) {
+		facts = append(facts, claim.FactEnterprise)
 	}
 	v.Facts = claim.NewFacts(facts...)
 	return v

@@ -23,7 +23,17 @@ type catalogue struct {
 
 func (c catalogue) Lookup(aaguid string) (Entry, bool) { e, ok := c.entries[aaguid]; return e, ok }
 func (c catalogue) Number() int                        { return 9 }
-func (c catalogue) Current(time.Time) bool             { return !c.stale }
+func (c catalogue) NextUpdate() time.Time {
+	if c.stale {
+		return now.Add(-week)
+	}
+	return now.Add(-week + 1)
+}
+
+const week = 7 * 24 * time.Hour
+
+// serial is on the operator's list.
+var terms = Terms{Grace: week, Owns: func(aaguid, serial string) bool { return aaguid == acme && serial == "0a0b" }}
 
 // listing is metadata that knows one model, anchored at the authority.
 func listing(ca *authority, protection []string, status ...StatusReport) catalogue {
@@ -48,6 +58,7 @@ func TestJudge(t *testing.T) {
 		change(&e)
 		return e
 	}
+	owned := vendor.numbered(t, []byte{0x0a, 0x0b})
 	const certified = "FIDO_CERTIFIED_L2"
 	proved := []claim.Fact{"attested", "device_bound", "fido_certified", "fido_l1", "fido_l1plus", "fido_l2", "hardware", "metadata_current", "secure_element"}
 	for _, tt := range []struct {
@@ -56,46 +67,52 @@ func TestJudge(t *testing.T) {
 		metadata Metadata
 		facts    []claim.Fact
 		because  []string
+		// undesired is compared with the verdict's.
+		undesired []string
 	}{
-		{"genuine", genuine, listing(vendor, hardware, day(certified, "2020-01-01")), proved, nil},
+		{"genuine", genuine, listing(vendor, hardware, day(certified, "2020-01-01")), proved, nil, nil},
 		{"genuine, synced", with(func(e *Evidence) { e.DeviceBound = false }), listing(vendor, hardware, day(certified, "2020-01-01")),
-			[]claim.Fact{"attested", "fido_certified", "fido_l1", "fido_l1plus", "fido_l2", "hardware", "metadata_current", "secure_element"}, nil},
-		{"no metadata", genuine, NoMetadata(), []claim.Fact{"device_bound"}, []string{"no metadata is loaded"}},
+			[]claim.Fact{"attested", "fido_certified", "fido_l1", "fido_l1plus", "fido_l2", "hardware", "metadata_current", "secure_element"}, nil, nil},
+		{"genuine, and on the organisation's list", with(func(e *Evidence) { e.Chain = owned }), listing(vendor, nil), []claim.Fact{"attested", "device_bound", "enterprise", "metadata_current"}, nil, nil},
+		{"a serial number of somebody else's", with(func(e *Evidence) { e.Chain = vendor.numbered(t, []byte{0x0a, 0x0c}) }), listing(vendor, nil), []claim.Fact{"attested", "device_bound", "metadata_current"}, nil, nil},
+		{"a listed serial number in a stranger's certificate", with(func(e *Evidence) { e.Chain = newAuthority(t, "Acme root").numbered(t, []byte{0x0a, 0x0b}) }), listing(vendor, nil), []claim.Fact{"device_bound"},
+			[]string{"the certificate did not lead to a trust anchor of model " + acme + " when the passkey was registered"}, nil},
+		{"no metadata", genuine, NoMetadata(), []claim.Fact{"device_bound"}, []string{"no metadata is loaded"}, nil},
 		{"no certificate", with(func(e *Evidence) { e.Chain = nil }), listing(vendor, hardware), []claim.Fact{"device_bound"},
-			[]string{"the authenticator sent no certificate about its model"}},
+			[]string{"the authenticator sent no certificate about its model"}, nil},
 		{"unlisted model", with(func(e *Evidence) { e.AAGUID = "11111111-1111-1111-1111-111111111111" }), listing(vendor, hardware), []claim.Fact{"device_bound"},
-			[]string{"the metadata has no entry for model 11111111-1111-1111-1111-111111111111"}},
+			[]string{"the metadata has no entry for model 11111111-1111-1111-1111-111111111111"}, nil},
 		{"no model named", with(func(e *Evidence) { e.AAGUID = zeroAAGUID }), listing(vendor, hardware), []claim.Fact{"device_bound"},
-			[]string{"the authenticator does not name its model"}},
+			[]string{"the authenticator does not name its model"}, nil},
 		{"U2F statement with a model it does not sign", with(func(e *Evidence) { e.Format = "fido-u2f" }), listing(vendor, hardware), []claim.Fact{"device_bound"},
-			[]string{"a statement of format fido-u2f does not sign the model"}},
+			[]string{"a statement of format fido-u2f does not sign the model"}, nil},
 		{"SafetyNet statement with a borrowed chain", with(func(e *Evidence) { e.Format = "android-safetynet" }), listing(vendor, hardware), []claim.Fact{"device_bound"},
-			[]string{"a statement of format android-safetynet does not sign the model"}},
+			[]string{"a statement of format android-safetynet does not sign the model"}, nil},
 		{"none with a borrowed chain", with(func(e *Evidence) { e.Format = "none" }), listing(vendor, hardware), []claim.Fact{"device_bound"},
-			[]string{"a statement of format none does not sign the model"}},
+			[]string{"a statement of format none does not sign the model"}, nil},
 		{"unreadable certificate", with(func(e *Evidence) { e.Chain = [][]byte{{0x30, 0}} }), listing(vendor, hardware), []claim.Fact{"device_bound"},
-			[]string{"a certificate of the statement cannot be read"}},
+			[]string{"a certificate of the statement cannot be read"}, nil},
 		{"another vendor's chain", with(func(e *Evidence) { e.Chain = newAuthority(t, "Acme root").chain(t) }), listing(vendor, hardware), []claim.Fact{"device_bound"},
-			[]string{"the certificate did not lead to a trust anchor of model " + acme + " when the passkey was registered"}},
-		{"software beside hardware", genuine, listing(vendor, []string{"hardware", "software"}), []claim.Fact{"attested", "device_bound", "metadata_current"}, nil},
-		{"trusted execution environment", genuine, listing(vendor, []string{"hardware", "tee"}), []claim.Fact{"attested", "device_bound", "hardware", "metadata_current"}, nil},
-		{"protection unknown", genuine, listing(vendor, nil), []claim.Fact{"attested", "device_bound", "metadata_current"}, nil},
+			[]string{"the certificate did not lead to a trust anchor of model " + acme + " when the passkey was registered"}, nil},
+		{"software beside hardware", genuine, listing(vendor, []string{"hardware", "software"}), []claim.Fact{"attested", "device_bound", "metadata_current"}, nil, nil},
+		{"trusted execution environment", genuine, listing(vendor, []string{"hardware", "tee"}), []claim.Fact{"attested", "device_bound", "hardware", "metadata_current"}, nil, nil},
+		{"protection unknown", genuine, listing(vendor, nil), []claim.Fact{"attested", "device_bound", "metadata_current"}, nil, nil},
 		{"stale metadata", genuine, func() Metadata { c := listing(vendor, nil); c.stale = true; return c }(), []claim.Fact{"attested", "device_bound"},
-			[]string{"the metadata is past its next update"}},
+			[]string{"the metadata is past its next update"}, nil},
 		{"revoked, and listed first", genuine, listing(vendor, hardware, day("REVOKED", "2026-02-01"), day("NOT_FIDO_CERTIFIED", "2020-01-01")),
-			[]claim.Fact{"attested", "device_bound", "hardware", "secure_element"}, []string{"the metadata reports REVOKED for this model"}},
+			[]claim.Fact{"attested", "device_bound", "hardware", "secure_element"}, []string{"the metadata reports REVOKED for this model"}, []string{"REVOKED"}},
 		{"revocation takes the certification", genuine, listing(vendor, nil, day("USER_KEY_REMOTE_COMPROMISE", "2021-01-01"), day(certified, "2020-01-01"), day("REVOKED", "2026-02-01")),
 			[]claim.Fact{"attested", "device_bound"},
-			[]string{"the metadata reports USER_KEY_REMOTE_COMPROMISE for this model", "the metadata reports REVOKED for this model"}},
+			[]string{"the metadata reports USER_KEY_REMOTE_COMPROMISE for this model", "the metadata reports REVOKED for this model"}, []string{"USER_KEY_REMOTE_COMPROMISE", "REVOKED"}},
 		{"compromise before an update", genuine, listing(vendor, nil, day("USER_KEY_PHYSICAL_COMPROMISE", "2021-01-01"), day("UPDATE_AVAILABLE", "2022-01-01")),
-			[]claim.Fact{"attested", "device_bound"}, []string{"the metadata reports USER_KEY_PHYSICAL_COMPROMISE for this model"}},
-		{"revocation yet to come", genuine, listing(vendor, nil, day("REVOKED", "2026-03-02")), []claim.Fact{"attested", "device_bound", "metadata_current"}, nil},
+			[]claim.Fact{"attested", "device_bound"}, []string{"the metadata reports USER_KEY_PHYSICAL_COMPROMISE for this model"}, []string{"USER_KEY_PHYSICAL_COMPROMISE"}},
+		{"revocation yet to come", genuine, listing(vendor, nil, day("REVOKED", "2026-03-02")), []claim.Fact{"attested", "device_bound", "metadata_current"}, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := Judge(tt.evidence, tt.metadata, now)
-			want := Verdict{Facts: tt.facts, MetadataNumber: tt.metadata.Number(), Because: tt.because}
+			got := Judge(tt.evidence, tt.metadata, terms, now)
+			want := Verdict{Facts: tt.facts, MetadataNumber: tt.metadata.Number(), Because: tt.because, Undesired: tt.undesired}
 			if slices.Contains(tt.facts, claim.FactAttested) {
-				want.AAGUID, want.Model = acme, "Acme Key"
+				want.AAGUID, want.Model, want.Vendors = acme, "Acme Key", []string{"Acme root"}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
@@ -142,7 +159,7 @@ func BenchmarkJudge(b *testing.B) {
 	e := Evidence{Format: "packed", AAGUID: acme, Chain: vendor.chain(b), RegisteredAt: now}
 	b.ReportAllocs()
 	for b.Loop() {
-		if v := Judge(e, m, now); !v.Facts.Has(claim.FactAttested) {
+		if v := Judge(e, m, terms, now); !v.Facts.Has(claim.FactAttested) {
 			b.Fatal(v.Because)
 		}
 	}

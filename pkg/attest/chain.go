@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
+	"encoding/hex"
 	"slices"
 	"time"
 )
@@ -35,10 +36,10 @@ func anchored(e Evidence, m Metadata) (Entry, string) {
 	if e.AAGUID == zeroAAGUID {
 		return Entry{}, "the authenticator does not name its model"
 	}
-	if m.Number() == 0 {
+	entry, ok := m.Lookup(e.AAGUID)
+	if !ok && m.Number() == 0 {
 		return Entry{}, "no metadata is loaded"
 	}
-	entry, ok := m.Lookup(e.AAGUID)
 	if !ok {
 		return Entry{}, "the metadata has no entry for model " + e.AAGUID
 	}
@@ -74,4 +75,46 @@ func leads(chain, anchors []*x509.Certificate, at time.Time) bool {
 	leaf.UnhandledCriticalExtensions = slices.DeleteFunc(leaf.UnhandledCriticalExtensions, oidSubjectAltName.Equal)
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	return err == nil
+}
+
+// oidSerialNumber marks the serial number of one authenticator in the
+// certificate of an enterprise attestation: id-fido-gen-ce-sernum (WebAuthn L3
+// section 8.2.2).
+var oidSerialNumber = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 45724, 1, 1, 2}
+
+// serialOf returns the serial number that an attestation certificate names, in
+// lower-case hexadecimal, or "".
+func serialOf(der []byte) string {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return ""
+	}
+	for _, extension := range c.Extensions {
+		if !extension.Id.Equal(oidSerialNumber) {
+			continue
+		}
+		var serial []byte
+		if rest, err := asn1.Unmarshal(extension.Value, &serial); err != nil || len(rest) > 0 {
+			return ""
+		}
+		return hex.EncodeToString(serial)
+	}
+	return ""
+}
+
+// vendors lists the organisations, or else the names, in trust anchors.
+func vendors(anchors []*x509.Certificate) []string {
+	var names []string
+	for _, c := range anchors {
+		of := c.Subject.Organization
+		if len(of) == 0 && c.Subject.CommonName != "" {
+			of = []string{c.Subject.CommonName}
+		}
+		for _, name := range of {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }

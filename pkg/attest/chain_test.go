@@ -57,6 +57,15 @@ func (a *authority) chain(t testing.TB) [][]byte {
 	return [][]byte{issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "Acme batch"}}, a, nil).Raw}
 }
 
+// numbered returns a certificate that names one authenticator, as enterprise attestation does.
+func (a *authority) numbered(t testing.TB, serial []byte) [][]byte {
+	value, err := asn1.Marshal(serial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return [][]byte{issue(t, &x509.Certificate{ExtraExtensions: []pkix.Extension{{Id: oidSerialNumber, Value: value}}}, a, nil).Raw}
+}
+
 func TestChainsLeadToTheModelsOwnAnchors(t *testing.T) {
 	root := newAuthority(t, "Acme root")
 	middle := issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "Acme middle"}, IsCA: true}, root, nil)

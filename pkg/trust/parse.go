@@ -56,29 +56,16 @@ func Parse(name string, data []byte) (*Trust, error) {
 
 // file reads the top of the document.
 func (r *reader) file(n *yaml.Node) *Trust {
-	t := &Trust{Levels: builtInLevels()}
+	t := &Trust{Levels: builtInLevels(), Consequences: map[string]string{}, MetadataGrace: defaultMetadataGrace}
 	r.mapping(n, "", map[string]func(*yaml.Node, string){
-		"levels":  func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.level(n, at, t) }) },
-		"apis":    func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.api(n, at, t) }) },
-		"clients": func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.client(n, at, t) }) },
+		"levels":   func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.level(n, at, t) }) },
+		"rules":    func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.rule(n, at, t) }) },
+		"metadata": r.metadata(t),
+		"apis":     func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.api(n, at, t) }) },
+		"clients":  func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.client(n, at, t) }) },
 	})
 	r.crossCheck(n, t)
 	return t
-}
-
-// level reads one level of the operator; it must be named anew.
-func (r *reader) level(n *yaml.Node, at string, t *Trust) {
-	var l Level
-	r.mapping(n, at, map[string]func(*yaml.Node, string){
-		"name":  r.text(&l.Name, identifier),
-		"facts": r.facts(&l.Facts),
-	}, "name", "facts")
-	for _, other := range t.Levels {
-		if other.Name == l.Name {
-			r.fault(n, at+".name", "level %q is already defined", l.Name)
-		}
-	}
-	t.Levels = append(t.Levels, l)
 }
 
 // api reads one API with its defaults.

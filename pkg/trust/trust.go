@@ -13,16 +13,44 @@ type Trust struct {
 	Version string
 	// Levels are the assurance levels, weakest first; the built-in ones included.
 	Levels []Level
+	// Rules say which passkeys people may enrol and sign in with, in the order of the file.
+	Rules []Rule
+	// Consequences says what an undesired status means, by status; one that is absent downgrades.
+	Consequences map[string]string
+	// MetadataGrace is how long metadata counts as current after its next update was due.
+	MetadataGrace time.Duration
+	// PrivateModels are vouched for by the operator; for a model that the
+	// metadata lists too, they add trust anchors and nothing else.
+	PrivateModels []PrivateModel
+	// Inventory lists the organisation's own authenticators, for enterprise attestation.
+	Inventory []Owned
 	// APIs are the protected APIs, in the order of the file.
 	APIs []API
 	// Clients are the OAuth clients that the file declares.
 	Clients []Client
 }
 
-// Level is a named set of required facts.
-type Level struct {
-	Name  string
-	Facts []claim.Fact
+// PrivateModel is a model that the operator vouches for, beside the metadata.
+type PrivateModel struct {
+	// AAGUID is a lower-case UUID.
+	AAGUID, Description string
+	// Roots are trust anchors in PEM, at least one certificate each.
+	Roots []string
+	// KeyProtection holds values of the FIDO Registry section 3.2, such as hardware.
+	KeyProtection []string
+}
+
+// Owned lists serial numbers of one model that the organisation owns.
+type Owned struct {
+	// AAGUID is a lower-case UUID.
+	AAGUID string
+	// Serials are as the attestation certificate has them: lower-case hexadecimal, without separators.
+	Serials []string
+}
+
+// Owns reports whether the inventory lists a serial number of a model.
+func (t *Trust) Owns(aaguid, serial string) bool {
+	return serial != "" && slices.ContainsFunc(t.Inventory, func(o Owned) bool { return o.AAGUID == aaguid && slices.Contains(o.Serials, serial) })
 }
 
 // API is one protected API.
@@ -115,28 +143,7 @@ func (t *Trust) FactsOf(level string) []claim.Fact {
 	return nil
 }
 
-// LevelOf returns the highest level whose facts are all present, or "" when
-// not even the weakest is met.
-func (t *Trust) LevelOf(facts claim.Facts) string {
-	met := ""
-	for _, l := range t.Levels {
-		if len(facts.Missing(l.Facts...)) == 0 {
-			met = l.Name
-		}
-	}
-	return met
-}
-
 // Wanted returns all the facts a requirement asks for, those of its level included, sorted.
 func (t *Trust) Wanted(r Requirement) []claim.Fact {
 	return claim.NewFacts(append(t.FactsOf(r.Level), r.Facts...)...)
-}
-
-// builtInLevels are present in every trust file.
-func builtInLevels() []Level {
-	return []Level{
-		{claim.LevelPhishingResistant, []claim.Fact{claim.FactUV}},
-		{claim.LevelPhishingResistantHardware, []claim.Fact{
-			claim.FactUV, claim.FactDeviceBound, claim.FactAttested, claim.FactHardware, claim.FactMetadataCurrent}},
-	}
 }

@@ -52,7 +52,7 @@ func TestLevels(t *testing.T) {
 		{"", nil}, {"phr", []claim.Fact{"uv"}}, {"phr", []claim.Fact{"uv", "attested"}}, {"gold", []claim.Fact{"uv", "attested", "fido_l2"}},
 		{"phrh", []claim.Fact{"uv", "device_bound", "attested", "hardware", "metadata_current"}},
 	} {
-		if got := f.LevelOf(claim.NewFacts(tt.facts...)); got != tt.want {
+		if got := f.LevelOf(Authenticator{Facts: claim.NewFacts(tt.facts...)}); got != tt.want {
 			t.Errorf("LevelOf(%v) = %q, want %q", tt.facts, got, tt.want)
 		}
 	}

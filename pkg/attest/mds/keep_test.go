@@ -2,18 +2,21 @@ package mds
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+
+	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/postgres/pgtest"
 )
 
 func TestRefreshKeepsTheLastGoodBLOB(t *testing.T) {
-	ctx, pool, s := context.Background(), pgtest.New(t), newService(t)
+	pool, s := pgtest.New(t), newService(t)
 	path := filepath.Join(t.TempDir(), "blob.jwt")
 	source := Source{Name: "ours", Path: path, Roots: s.roots(), SignerName: "mds.invalid"}
 	sixth := s.sign("mds.invalid", numbered(6, entry()))
@@ -47,11 +50,7 @@ func TestRefreshKeepsTheLastGoodBLOB(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			set, reports, err := Refresh(ctx, pool, []Source{source}, step.at)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := reports[0]
+			set, r := refreshed(t, pool, step.at, source)
 			if set.Number() != step.number || r.Number != step.number || r.Kept != step.kept || r.Source != "ours" {
 				t.Errorf("number %d, report %+v, want number %d, kept %v", set.Number(), r, step.number, step.kept)
 			}
@@ -65,36 +64,44 @@ func TestRefreshKeepsTheLastGoodBLOB(t *testing.T) {
 	}
 }
 
+// refreshed returns what a replica that starts at an instant makes of its sources.
+func refreshed(t *testing.T, pool *pgxpool.Pool, at time.Time, sources ...Source) (*Set, Report) {
+	t.Helper()
+	k, err := Open(t.Context(), Options{Pool: pool, Log: audit.New(pool), Sources: sources, Logger: zerolog.Nop(), Now: func() time.Time { return at }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reports, err := k.Refresh(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.Current(), reports[0]
+}
+
 func TestCopiesBelongToTheirSource(t *testing.T) {
-	ctx, pool, s, other := context.Background(), pgtest.New(t), newService(t), newService(t)
+	pool, s, other := pgtest.New(t), newService(t), newService(t)
 	path := filepath.Join(t.TempDir(), "blob.jwt")
 	if err := os.WriteFile(path, s.sign("mds.invalid", numbered(5, entry())), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ours := Source{Name: "ours", Path: path, Roots: s.roots()}
 	theirs := Source{Name: "theirs", Path: path + ".none", Roots: other.roots()}
-	set, reports, err := Refresh(ctx, pool, []Source{theirs, ours}, issued)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if set.Number() != 5 || reports[0].Kept || reports[0].Err == nil || reports[1].Err != nil || reports[1].Entries != 1 {
-		t.Errorf("number %d, reports %+v", set.Number(), reports)
+	set, r := refreshed(t, pool, issued, theirs, ours)
+	if set.Number() != 5 || set.Len() != 1 || r.Kept || r.Err == nil {
+		t.Errorf("number %d, report %+v", set.Number(), r)
 	}
 	// Under other roots the copy is not believed, whoever put it there.
 	ours.Path, ours.Roots = theirs.Path, other.roots()
-	set, reports, err = Refresh(ctx, pool, []Source{ours}, issued)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if set.Number() != 0 || set.Len() != 0 || reports[0].Kept || !strings.Contains(reports[0].Err.Error(), "the copy: the signer is not trusted") {
-		t.Errorf("number %d, reports %+v", set.Number(), reports)
+	set, r = refreshed(t, pool, issued, ours)
+	if set.Number() != 0 || set.Len() != 0 || r.Kept || !strings.Contains(r.Err.Error(), "the copy: the signer is not trusted") {
+		t.Errorf("number %d, report %+v", set.Number(), r)
 	}
 }
 
 func TestSourcesNeedNamesOfTheirOwn(t *testing.T) {
 	pool := pgtest.New(t)
 	for name, sources := range map[string][]Source{"none": {{Path: "a"}}, "shared": {{Name: "ours", Path: "a"}, {Name: "ours", Path: "b"}}} {
-		if _, _, err := Refresh(context.Background(), pool, sources, issued); err == nil {
+		if _, err := Open(t.Context(), Options{Pool: pool, Sources: sources}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -1,48 +1,29 @@
-// Package mds reads FIDO metadata: signed BLOBs of the Metadata Service 3.
+// Package mds fetches, verifies and keeps FIDO metadata: signed BLOBs of the
+// Metadata Service 3.
 //
 // It decides whether a BLOB may be believed: its signature, the chain of its
 // signer to a pinned root, the signer's name, and that it is not older than the
-// one we already hold. It refuses to know what follows from an entry (package
-// attest judges), it fetches nothing, and it does not ask the network whether
-// the signer's certificate was revoked: an operator puts files in place.
+// one we already hold. It decides when to look for the next one. It refuses to
+// know what follows from an entry (package attest judges), and it does not ask
+// the network whether the signer's certificate was revoked.
 //
 // Entries that cannot be read are skipped and counted: one vendor's mistake
 // must not take every other model down. The last good BLOB of each source is
-// kept in the database, so that a lost or damaged file takes no facts away.
+// kept in the database, shared by all replicas, so that an outage of the
+// service and a lost or damaged file take no facts away.
 package mds
 
 import (
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/touchstone-id/touchstone/pkg/attest"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
-
-const (
-	// maxBLOBSize bounds what is read, in bytes; the service's BLOB has about 4 MB.
-	maxBLOBSize = 64 << 20
-	// Grace is how long a BLOB is called current after its next update was due:
-	// a week covers a holiday at either end.
-	Grace = 7 * 24 * time.Hour
-)
-
-// Source is a file to read.
-type Source struct {
-	// Name tells sources apart in reports and in the database. A source that
-	// moves to other roots needs another name, for its numbers begin anew.
-	Name string
-	// Path is the file with the BLOB, a JWT in compact form.
-	Path string
-	// Roots replace the pinned GlobalSign roots for a private service; nil keeps them.
-	Roots []*x509.Certificate
-	// SignerName is the DNS name that the signer's certificate must carry. It
-	// is ignored without Roots, where it is that of the FIDO Alliance's service;
-	// with Roots, empty means that the chain alone decides.
-	SignerName string
-}
 
 // Set is the entries of one or more BLOBs. It is immutable and implements
 // attest.Metadata.
@@ -50,6 +31,8 @@ type Set struct {
 	entries map[string]attest.Entry
 	number  int
 	next    time.Time
+	// version tells sets apart, see Version.
+	version string
 	// Unreadable counts the entries that could not be read.
 	Unreadable int
 }
@@ -67,11 +50,22 @@ func (s *Set) Number() int { return s.number }
 // NextUpdate is the earliest day on which a source promised a newer BLOB.
 func (s *Set) NextUpdate() time.Time { return s.next }
 
-// Current reports whether no source is past its next update plus Grace.
-func (s *Set) Current(now time.Time) bool { return now.Before(s.next.Add(Grace)) }
+// Version changes when any BLOB in the set does: it names each source's number
+// and the beginning of its BLOB's SHA-256.
+func (s *Set) Version() string { return s.version }
 
 // Len is the number of models.
 func (s *Set) Len() int { return len(s.entries) }
+
+// Entries returns every model, by AAGUID.
+func (s *Set) Entries() []attest.Entry {
+	all := make([]attest.Entry, 0, len(s.entries))
+	for _, e := range s.entries {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b attest.Entry) int { return strings.Compare(a.AAGUID, b.AAGUID) })
+	return all
+}
 
 // add puts an entry in. Where the model is known already, the first entry's
 // description and anchors stay and the statuses of both count: a second entry
@@ -84,10 +78,21 @@ func (s *Set) add(e attest.Entry) {
 	s.entries[e.AAGUID] = e
 }
 
+// named marks every entry, and the set, as coming from a source.
+func (s *Set) named(source string, digest []byte) *Set {
+	for id, e := range s.entries {
+		e.Source = source
+		s.entries[id] = e
+	}
+	s.version = fmt.Sprintf("%s:%d:%s", source, s.number, hex.EncodeToString(digest[:4]))
+	return s
+}
+
 // Merge returns the entries of all sets. Where two know a model, the earlier's
 // anchors stay and the statuses of both count.
 func Merge(sets ...*Set) *Set {
 	merged := &Set{entries: map[string]attest.Entry{}}
+	var versions []string
 	for _, s := range sets {
 		for _, e := range s.entries {
 			merged.add(e)
@@ -99,47 +104,39 @@ func Merge(sets ...*Set) *Set {
 			merged.next = s.next
 		}
 		merged.Unreadable += s.Unreadable
+		versions = append(versions, s.version)
 	}
+	merged.version = strings.Join(versions, " ")
 	return merged
 }
 
-// Load reads every source, verified at an instant, and merges them. An error
-// names the file; Refresh instead falls back on the copies in the database.
-func Load(sources []Source, now time.Time) (*Set, error) {
-	var sets []*Set
-	for _, s := range sources {
-		blob, err := s.read()
-		if err != nil {
-			return nil, err
+// With returns the set with the trust file's private models: one that no BLOB
+// lists gets an entry marked as the operator's, one that is listed gets the
+// operator's anchors beside its own and keeps everything else.
+func (s *Set) With(private []trust.PrivateModel) *Set {
+	if len(private) == 0 {
+		return s
+	}
+	merged := *s
+	merged.entries = make(map[string]attest.Entry, len(s.entries)+len(private))
+	for id, e := range s.entries {
+		merged.entries[id] = e
+	}
+	for _, m := range private {
+		var roots []*x509.Certificate
+		for _, text := range m.Roots {
+			parsed, err := ParseRoots([]byte(text))
+			if err != nil {
+				panic(err) // the trust file was checked
+			}
+			roots = append(roots, parsed...)
 		}
-		set, err := s.parse(blob, now)
-		if err != nil {
-			return nil, fmt.Errorf("metadata %s: %w", s.Path, err)
+		e, listed := merged.entries[m.AAGUID]
+		if !listed {
+			e = attest.Entry{AAGUID: m.AAGUID, Description: m.Description, KeyProtection: m.KeyProtection, Source: "trust file", Operator: true}
 		}
-		sets = append(sets, set)
+		e.Roots = append(e.Roots[:len(e.Roots):len(e.Roots)], roots...)
+		merged.entries[m.AAGUID] = e
 	}
-	return Merge(sets...), nil
-}
-
-// LoadFile reads one BLOB, verified at an instant. Nil roots mean the FIDO
-// Alliance's service.
-func LoadFile(path string, roots []*x509.Certificate, now time.Time) (*Set, error) {
-	return Load([]Source{{Path: path, Roots: roots}}, now)
-}
-
-// read returns the file's content.
-func (s Source) read() ([]byte, error) {
-	f, err := os.Open(s.Path)
-	if err != nil {
-		return nil, fmt.Errorf("metadata: %w", err)
-	}
-	defer f.Close()
-	blob, err := io.ReadAll(io.LimitReader(f, maxBLOBSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("metadata: %w", err)
-	}
-	if len(blob) > maxBLOBSize {
-		return nil, fmt.Errorf("metadata %s: larger than %d bytes", s.Path, maxBLOBSize)
-	}
-	return blob, nil
+	return &merged
 }

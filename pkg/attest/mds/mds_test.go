@@ -24,6 +24,9 @@ import (
 // issued is an instant inside the validity of the real BLOB's signer.
 var issued = time.Date(2024, 12, 21, 0, 0, 0, 0, time.UTC)
 
+// terms are those of an operator who changed nothing.
+var terms = attest.Terms{Grace: 7 * 24 * time.Hour}
+
 // real returns the FIDO Alliance's BLOB number 122.
 func real(t testing.TB) []byte {
 	file, err := os.Open("testdata/mds3-no122.jwt.gz")
@@ -50,7 +53,7 @@ func TestTheRealBLOB(t *testing.T) {
 	if s.Number() != 122 || s.Len() != 187 || s.Unreadable != 2 {
 		t.Errorf("number %d, %d models, %d skipped", s.Number(), s.Len(), s.Unreadable)
 	}
-	if !s.Current(issued) || s.Current(issued.AddDate(1, 0, 0)) {
+	if !terms.Current(s, issued) || terms.Current(s, issued.AddDate(1, 0, 0)) {
 		t.Error("currency does not follow the next update")
 	}
 	const yubikey5 = "2fc0579f-8113-47ea-b116-bb5a8db9202a" // YubiKey 5 NFC, firmware 5.2
@@ -59,11 +62,11 @@ func TestTheRealBLOB(t *testing.T) {
 		t.Fatalf("entry %+v", e)
 	}
 	// The chain of a stranger does not make the model attested, however the AAGUID reads.
-	v := attest.Judge(attest.Evidence{Format: "packed", AAGUID: yubikey5, Chain: [][]byte{PinnedRoots()[0].Raw}, DeviceBound: true, RegisteredAt: issued}, s, issued)
+	v := attest.Judge(attest.Evidence{Format: "packed", AAGUID: yubikey5, Chain: [][]byte{PinnedRoots()[0].Raw}, DeviceBound: true, RegisteredAt: issued}, s, terms, issued)
 	if v.Facts.Has(claim.FactAttested) || v.Model != "" {
 		t.Errorf("a public CA attests a model: %+v", v)
 	}
-	v = attest.Judge(attest.Evidence{Format: "packed", AAGUID: yubikey5, Chain: [][]byte{e.Roots[0].Raw}, DeviceBound: true, RegisteredAt: issued}, s, issued)
+	v = attest.Judge(attest.Evidence{Format: "packed", AAGUID: yubikey5, Chain: [][]byte{e.Roots[0].Raw}, DeviceBound: true, RegisteredAt: issued}, s, terms, issued)
 	for _, f := range []claim.Fact{claim.FactAttested, claim.FactHardware, claim.FactFIDOCertified, claim.FactFIDOL1, claim.FactMetadataCurrent} {
 		if !v.Facts.Has(f) {
 			t.Errorf("the model's own root lacks %s: %v %s", f, v.Facts, v.Because)
