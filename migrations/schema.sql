@@ -156,10 +156,16 @@ table credential -- owner: passkey; public keys and the whole evidence of their 
   last_used_at timestamp with time zone
   quarantined_at timestamp with time zone
   removed_at timestamp with time zone
+  levels text[]
+  quarantined_for text[] not null default '{}'::text[]
+  pardoned text[] not null default '{}'::text[]
+  quarantined_why text not null default ''::text
   constraint a_credential_is_registered_once UNIQUE (rp_id, credential_id)
+  constraint a_quarantine_has_a_reason CHECK (((quarantined_at IS NULL) = (quarantined_why = ''::text)))
   constraint authenticator_id_is_unique UNIQUE (authenticator_id)
   constraint credential_pkey PRIMARY KEY (id)
   constraint credential_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  constraint quarantine_reason_is_known CHECK ((quarantined_why = ANY (ARRAY[''::text, 'clone'::text, 'metadata'::text])))
   CREATE UNIQUE INDEX a_credential_is_registered_once ON public.credential USING btree (rp_id, credential_id)
   CREATE UNIQUE INDEX authenticator_id_is_unique ON public.credential USING btree (authenticator_id)
   CREATE INDEX credential_by_user ON public.credential USING btree (user_id) WHERE (removed_at IS NULL)
@@ -175,15 +181,43 @@ table invitation -- owner: account; single-use enrolment links, by the SHA-256 o
   constraint invitation_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
   CREATE INDEX invitation_by_user ON public.invitation USING btree (user_id)
   CREATE UNIQUE INDEX invitation_pkey ON public.invitation USING btree (digest)
+table judgement -- owner: fleet; how far the credentials were judged on which metadata, trust file and day
+  one boolean not null default true
+  basis text not null
+  after uuid not null
+  judged bigint not null
+  changed bigint not null
+  started_at timestamp with time zone not null
+  finished_at timestamp with time zone
+  constraint judgement_pkey PRIMARY KEY (one)
+  constraint there_is_one CHECK (one)
+  CREATE UNIQUE INDEX judgement_pkey ON public.judgement USING btree (one)
 table metadata_blob -- owner: attest/mds; the last good FIDO metadata BLOB of each source; number only grows
   source text not null
   number integer not null
   digest bytea not null
   blob bytea not null
   verified_at timestamp with time zone not null
+  next_update timestamp with time zone not null default '1970-01-01 00:00:00+00'::timestamp with time zone
+  etag text not null default ''::text
+  tried_at timestamp with time zone not null default '1970-01-01 00:00:00+00'::timestamp with time zone
+  failures integer not null default 0
   constraint metadata_blob_pkey PRIMARY KEY (source)
   constraint number_is_positive CHECK ((number > 0))
   CREATE UNIQUE INDEX metadata_blob_pkey ON public.metadata_blob USING btree (source)
+table notice -- owner: account; what a person is told on their account page until they dismiss it
+  id bigint not null
+  user_id text not null
+  kind text not null
+  subject text not null
+  explanation text not null default ''::text
+  created_at timestamp with time zone not null
+  dismissed_at timestamp with time zone
+  constraint kind_is_known CHECK ((kind = ANY (ARRAY['passkey_lost_standing'::text, 'passkey_gained_standing'::text, 'passkey_suspended'::text, 'passkey_released'::text, 'clone_suspected'::text])))
+  constraint notice_pkey PRIMARY KEY (id)
+  constraint notice_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  CREATE INDEX notice_by_user ON public.notice USING btree (user_id) WHERE (dismissed_at IS NULL)
+  CREATE UNIQUE INDEX notice_pkey ON public.notice USING btree (id)
 table refresh_token -- owner: grant; refresh tokens by their SHA-256; each is spent once
   digest bytea not null
   grant_id uuid not null
@@ -232,3 +266,11 @@ table signing_key -- owner: keyring; token-signing keys; the private part is sea
   constraint signing_key_pkey PRIMARY KEY (kid)
   CREATE INDEX signing_key_by_algorithm ON public.signing_key USING btree (algorithm, activates_at)
   CREATE UNIQUE INDEX signing_key_pkey ON public.signing_key USING btree (kid)
+table trust_file -- owner: fleet; every trust file that was in force, as it was written; the newest is in force
+  id bigint not null
+  version text not null
+  content text not null
+  applied_at timestamp with time zone not null
+  applied_by text not null
+  constraint trust_file_pkey PRIMARY KEY (id)
+  CREATE UNIQUE INDEX trust_file_pkey ON public.trust_file USING btree (id)

@@ -23,6 +23,23 @@ type userCommand struct {
 	List    listUsers      `cmd:"" help:"List people."`
 	Suspend suspendCommand `cmd:"" help:"Keep a person from signing in, and end the access they gave."`
 	Resume  resumeCommand  `cmd:"" help:"Undo suspend."`
+	Groups  groupsCommand  `cmd:"" help:"Put a person into exactly these groups."`
+}
+
+type groupsCommand struct {
+	Name   string   `arg:"" help:"The person's name."`
+	Groups []string `arg:"" optional:"" help:"Groups; none takes the person out of all."`
+	databaseFlags
+}
+
+// Run replaces the person's groups.
+func (c *groupsCommand) Run(ctx context.Context) error {
+	if c.Groups == nil {
+		c.Groups = []string{}
+	}
+	return c.act(ctx, c.Name, func(tx pgx.Tx, id account.ID) (audit.Event, error) {
+		return audit.Event{Action: audit.UserGrouped, Details: map[string]string{"groups": strings.Join(c.Groups, ", ")}}, account.SetGroups(ctx, tx, id, c.Groups)
+	})
 }
 
 type inviteCommand struct {
@@ -60,9 +77,9 @@ func (c *listUsers) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tID\tSTATUS\tSINCE")
+	fmt.Fprintln(w, "NAME\tID\tSTATUS\tGROUPS\tSINCE")
 	for _, u := range users {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.ID, u.Status, u.CreatedAt.Format(time.DateOnly))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", u.Name, u.ID, u.Status, strings.Join(u.Groups, ","), u.CreatedAt.Format(time.DateOnly))
 	}
 	return w.Flush()
 }

@@ -75,15 +75,20 @@ func (c *devCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	t, err := c.trust(issuer, gatewayURL)
+	text, err := c.trust(issuer, gatewayURL)
 	if err != nil {
 		return err
 	}
-	metadata, err := c.load(time.Now())
+	t, err := trust.Parse(c.trustName(), text)
 	if err != nil {
 		return err
 	}
-	s, err := server.New(ctx, server.Options{Issuer: issuer, DatabaseURL: database, SealingKey: key, Trust: t, Metadata: metadata, Log: log, Playground: playground(t, gatewayURL)})
+	metadata, err := c.sources()
+	if err != nil {
+		return err
+	}
+	s, err := server.New(ctx, server.Options{Issuer: issuer, DatabaseURL: database, SealingKey: key, TrustName: c.trustName(), Trust: text, ApplyTrust: true,
+		Metadata: metadata, Log: log, Playground: playground(t, gatewayURL)})
 	if err != nil {
 		return err
 	}
@@ -162,11 +167,22 @@ func developmentKey(path string) ([]byte, error) {
 }
 
 // trust reads the trust file, or fills in the built-in one.
-func (c *devCommand) trust(issuer, gatewayURL string) (*trust.Trust, error) {
+func (c *devCommand) trust(issuer, gatewayURL string) ([]byte, error) {
 	if c.Trust == "" {
-		return trust.Parse("dev.trust.yaml", []byte(strings.NewReplacer("{{issuer}}", issuer, "{{gateway}}", gatewayURL).Replace(devTrust)))
+		return []byte(strings.NewReplacer("{{issuer}}", issuer, "{{gateway}}", gatewayURL).Replace(devTrust)), nil
 	}
-	return readTrust(c.Trust)
+	text, err := os.ReadFile(c.Trust)
+	if err != nil {
+		return nil, fmt.Errorf("trust file: %w", err)
+	}
+	return text, nil
+}
+
+func (c *devCommand) trustName() string {
+	if c.Trust == "" {
+		return "dev.trust.yaml"
+	}
+	return filepath.Base(c.Trust)
 }
 
 // playground offers the first API of the trust file to the first public client.

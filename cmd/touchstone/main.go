@@ -21,16 +21,19 @@ var version = "development"
 // the environment or as name in touchstone.yaml; the command line wins, then
 // the environment.
 type cli struct {
-	Dev       devCommand       `cmd:"" help:"Start everything for development: Postgres, server, gateway, sample API, playground."`
-	Serve     serveCommand     `cmd:"" help:"Serve against a given database."`
-	Migrate   migrateCommand   `cmd:"" help:"Bring a database to this version's schema."`
-	User      userCommand      `cmd:"" help:"Invite and manage people."`
-	Client    clientCommand    `cmd:"" help:"Register and list OAuth clients."`
-	Key       keyCommand       `cmd:"" help:"List and rotate signing keys."`
-	Policy    policyCommand    `cmd:"" help:"Render gateway policies from the trust file."`
-	Audit     auditCommand     `cmd:"" help:"Read the record."`
-	SampleAPI sampleAPICommand `cmd:"" name:"sample-api" help:"Serve the sample API that the examples guard."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
+	Dev            devCommand            `cmd:"" help:"Start everything for development: Postgres, server, gateway, sample API, playground."`
+	Serve          serveCommand          `cmd:"" help:"Serve against a given database."`
+	Migrate        migrateCommand        `cmd:"" help:"Bring a database to this version's schema."`
+	User           userCommand           `cmd:"" help:"Invite and manage people."`
+	Client         clientCommand         `cmd:"" help:"Register and list OAuth clients."`
+	Key            keyCommand            `cmd:"" help:"List and rotate signing keys."`
+	Trust          trustCommand          `cmd:"" help:"Check, plan and apply the trust file."`
+	Mds            mdsCommand            `cmd:"" help:"Read, refresh and compare FIDO metadata."`
+	Authenticators authenticatorsCommand `cmd:"" help:"List the enrolled authenticators, and release one from quarantine."`
+	Policy         policyCommand         `cmd:"" help:"Render gateway policies from the trust file."`
+	Audit          auditCommand          `cmd:"" help:"Read the record."`
+	SampleAPI      sampleAPICommand      `cmd:"" name:"sample-api" help:"Serve the sample API that the examples guard."`
+	Version        versionCommand        `cmd:"" help:"Print the version."`
 
 	Config kong.ConfigFlag `help:"Configuration file (YAML)." placeholder:"FILE"`
 }

@@ -2,24 +2,19 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/touchstone-id/touchstone/pkg/attest"
-	"github.com/touchstone-id/touchstone/pkg/attest/mds"
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/keyring"
 	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/server"
-	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
 // databaseFile is where dev leaves the address of its database, below the state directory.
@@ -56,49 +51,10 @@ func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, *audit.Log, err
 	return pool, audit.New(pool), nil
 }
 
-// metadataFlags name FIDO metadata files.
-type metadataFlags struct {
-	Metadata      []string `help:"FIDO metadata BLOB to judge authenticators by; may be given more than once." placeholder:"FILE"`
-	MetadataRoots []string `help:"PEM file with the roots of privately signed BLOBs, in place of the FIDO Alliance's." placeholder:"FILE"`
-}
-
-// load reads and verifies the BLOBs.
-func (f metadataFlags) load(now time.Time) (attest.Metadata, error) {
-	if len(f.Metadata) == 0 {
-		return attest.NoMetadata(), nil
-	}
-	var roots []*x509.Certificate
-	for _, path := range f.MetadataRoots {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("metadata roots: %w", err)
-		}
-		parsed, err := mds.ParseRoots(text)
-		if err != nil {
-			return nil, fmt.Errorf("metadata roots %s: %w", path, err)
-		}
-		roots = append(roots, parsed...)
-	}
-	var sources []mds.Source
-	for _, path := range f.Metadata {
-		sources = append(sources, mds.Source{Path: path, Roots: roots})
-	}
-	return mds.Load(sources, now)
-}
-
-// readTrust reads a trust file.
-func readTrust(path string) (*trust.Trust, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("trust file: %w", err)
-	}
-	return trust.Parse(filepath.Base(path), text)
-}
-
 type serveCommand struct {
 	Issuer     string `required:"" help:"Issuer identifier, such as https://login.example.com." placeholder:"URL"`
 	Listen     string `default:"127.0.0.1:8080" help:"Address to listen on; TLS is terminated in front."`
-	Trust      string `required:"" help:"Trust file." placeholder:"FILE"`
+	Trust      string `help:"Trust file, applied when none ever was; later ones by touchstone trust apply." placeholder:"FILE"`
 	SealingKey string `required:"" help:"File with the 32-byte key, in base64, that seals signing keys." placeholder:"FILE"`
 	Migrate    bool   `help:"Migrate the database before serving."`
 	databaseFlags
@@ -121,15 +77,16 @@ func (c *serveCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	t, err := readTrust(c.Trust)
-	if err != nil {
+	options := server.Options{Issuer: c.Issuer, DatabaseURL: url, SealingKey: key, TrustName: c.Trust, Log: c.logger()}
+	if c.Trust != "" {
+		if options.Trust, err = os.ReadFile(c.Trust); err != nil {
+			return fmt.Errorf("trust file: %w", err)
+		}
+	}
+	if options.Metadata, err = c.sources(); err != nil {
 		return err
 	}
-	metadata, err := c.metadataFlags.load(time.Now())
-	if err != nil {
-		return err
-	}
-	s, err := server.New(ctx, server.Options{Issuer: c.Issuer, DatabaseURL: url, SealingKey: key, Trust: t, Metadata: metadata, Log: c.logger()})
+	s, err := server.New(ctx, options)
 	if err != nil {
 		return err
 	}

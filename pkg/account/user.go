@@ -62,7 +62,7 @@ func Create(ctx context.Context, tx pgx.Tx, name, displayName string) (User, err
 		displayName = name
 	}
 	for _, n := range []string{name, displayName} {
-		if n == "" || !utf8.ValidString(n) || utf8.RuneCountInString(n) > maxNameLength || strings.ContainsFunc(n, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		if !printable(n) {
 			return User{}, fmt.Errorf("a name must be 1 to %d printable characters", maxNameLength)
 		}
 	}
@@ -139,6 +139,39 @@ func All(ctx context.Context, q postgres.Querier) ([]User, error) {
 		return nil, fmt.Errorf("list people: %w", err)
 	}
 	return users, nil
+}
+
+// maxGroups bounds how many groups a person is in.
+const maxGroups = 100
+
+// SetGroups puts the person into exactly these groups. The denial UserUnknown
+// means that nobody has the id; a name that is empty, too long or not printable
+// is an error.
+func SetGroups(ctx context.Context, tx pgx.Tx, id ID, groups []string) error {
+	if len(groups) > maxGroups {
+		return fmt.Errorf("a person is in at most %d groups", maxGroups)
+	}
+	for _, g := range groups {
+		if strings.TrimSpace(g) != g || !printable(g) {
+			return fmt.Errorf("a group's name must be 1 to %d printable characters", maxNameLength)
+		}
+	}
+	if _, err := ByID(ctx, tx, id); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `
+		with gone as (delete from account_group where user_id = $1 and not group_name = any($2))
+		insert into account_group (user_id, group_name) select $1, unnest($2::text[]) on conflict do nothing`, id, groups)
+	if err != nil {
+		return fmt.Errorf("set groups: %w", err)
+	}
+	return nil
+}
+
+// printable reports whether a name may be stored.
+func printable(name string) bool {
+	return name != "" && utf8.ValidString(name) && utf8.RuneCountInString(name) <= maxNameLength &&
+		!strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 // Suspend keeps the person from signing in and from receiving tokens, from the

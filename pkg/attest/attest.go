@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/touchstone-id/touchstone/pkg/claim"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
 // Evidence is what a registration left about an authenticator. The caller
@@ -89,6 +90,9 @@ type Terms struct {
 	Owns func(aaguid, serial string) bool
 }
 
+// TermsOf returns the terms that a trust file sets.
+func TermsOf(t *trust.Trust) Terms { return Terms{Grace: t.MetadataGrace, Owns: t.Owns} }
+
 // Current reports whether metadata is not past its next update, grace included.
 func (t Terms) Current(m Metadata, now time.Time) bool {
 	return m.Number() != 0 && now.Before(m.NextUpdate().Add(t.Grace))
@@ -118,6 +122,13 @@ type Verdict struct {
 	Because []string
 }
 
+// Authenticator is the verdict as levels and rules see it, when the person was
+// verified (the fact uv, which every ceremony here requires).
+func (v Verdict) Authenticator() trust.Authenticator {
+	return trust.Authenticator{Facts: claim.NewFacts(append([]claim.Fact{claim.FactUV}, v.Facts...)...), AAGUID: v.AAGUID, Model: v.Model,
+		Vendors: v.Vendors, Synced: !v.Facts.Has(claim.FactDeviceBound)}
+}
+
 // Judge returns the facts that the evidence earns under the metadata and the
 // operator's terms at an instant. The fact uv belongs to one assertion and is added by package passkey.
 func Judge(e Evidence, m Metadata, terms Terms, now time.Time) Verdict {
@@ -131,7 +142,7 @@ func Judge(e Evidence, m Metadata, terms Terms, now time.Time) Verdict {
 		v.Facts, v.Because = claim.NewFacts(facts...), []string{why}
 		return v
 	}
-	v.AAGUID, v.Model, v.Vendors = e.AAGUID, entry.Description, vendors(entry.Roots)
+	v.AAGUID, v.Model, v.Vendors = e.AAGUID, entry.Description, entry.Vendors()
 	facts = append(facts, claim.FactAttested)
 	facts = append(facts, protection(entry.KeyProtection)...)
 	held, undesired := standing(entry.Status, now)

@@ -102,10 +102,10 @@ func serialOf(der []byte) string {
 	return ""
 }
 
-// vendors lists the organisations, or else the names, in trust anchors.
-func vendors(anchors []*x509.Certificate) []string {
+// Vendors lists the organisations, or else the names, in the model's trust anchors.
+func (e Entry) Vendors() []string {
 	var names []string
-	for _, c := range anchors {
+	for _, c := range e.Roots {
 		of := c.Subject.Organization
 		if len(of) == 0 && c.Subject.CommonName != "" {
 			of = []string{c.Subject.CommonName}

@@ -42,7 +42,7 @@ func standing(reports []StatusReport, now time.Time) (held []claim.Fact, bad []s
 	fido, fips := 0, 0 // rungs climbed
 	certified := false
 	for _, r := range reports {
-		if !r.inForce(now) {
+		if !r.InForce(now) {
 			continue
 		}
 		if slices.Contains(undesired, r.Status) && !slices.Contains(bad, r.Status) {
@@ -66,8 +66,8 @@ func standing(reports []StatusReport, now time.Time) (held []claim.Fact, bad []s
 	return held, bad
 }
 
-// inForce reports whether a report has begun and not ended.
-func (r StatusReport) inForce(now time.Time) bool {
+// InForce reports whether a report has begun and not ended.
+func (r StatusReport) InForce(now time.Time) bool {
 	return !r.Effective.After(now) && (r.Sunset.IsZero() || r.Sunset.After(now))
 }
 

@@ -8,6 +8,7 @@ const (
 	UserInvited           Action = "user.invited"
 	UserSuspended         Action = "user.suspended"
 	UserResumed           Action = "user.resumed"
+	UserGrouped           Action = "user.grouped"
 	CredentialRegistered  Action = "credential.registered"
 	CredentialRenamed     Action = "credential.renamed"
 	CredentialRemoved     Action = "credential.removed"
@@ -26,6 +27,10 @@ const (
 	ClientCreated         Action = "client.created"
 	ClientChanged         Action = "client.changed"
 	ClientDeleted         Action = "client.deleted"
+	ClientsDeclared       Action = "client.declared"
 	MetadataLoaded        Action = "metadata.loaded"
 	TrustApplied          Action = "trust.applied"
+	CredentialRejudged    Action = "credential.rejudged"
+	CredentialReleased    Action = "credential.released"
+	FleetRejudged         Action = "fleet.rejudged"
 )

@@ -25,6 +25,11 @@ const (
 	CredentialRemoved       Reason = "credential_removed"
 	CredentialQuarantined   Reason = "credential_quarantined"
 	CloneSuspected          Reason = "clone_suspected"
+	CredentialSuspended     Reason = "credential_suspended"
+	AttestationRequired     Reason = "attestation_required"
+	ModelNotAccepted        Reason = "model_not_accepted"
+	SyncedNotAccepted       Reason = "synced_not_accepted"
+	EvidenceChanged         Reason = "evidence_changed"
 	BackupFlagsChanged      Reason = "backup_flags_changed"
 	AttestationInvalid      Reason = "attestation_invalid"
 	LastCredential          Reason = "last_credential"
@@ -115,6 +120,11 @@ var catalogue = map[Reason]entry{
 	CredentialRemoved:       {"invalid_grant", bad, Text{"This passkey was removed", "The passkey you signed in with is no longer on your account.", "Sign in again with another passkey."}},
 	CredentialQuarantined:   {"access_denied", forbidden, Text{"This passkey is paused", "We paused this passkey because a copy of it may exist.", "Use another passkey, and contact your administrator."}},
 	CloneSuspected:          {"access_denied", forbidden, Text{"We paused this passkey", "Its counter went backwards, which can mean that a copy exists. You were not signed in.", "Use another passkey, and contact your administrator."}},
+	CredentialSuspended:     {"access_denied", forbidden, Text{"This passkey is paused", "Its maker or the FIDO Alliance reported a problem with this model, so it cannot be used for the moment.", "Use another passkey, and contact your administrator."}},
+	AttestationRequired:     {"access_denied", forbidden, Text{"We need to know the make and model", "This service accepts only keys that share their make and model, and yours did not.", "Try again, and allow your browser to share the make and model of the key when it asks."}},
+	ModelNotAccepted:        {"access_denied", forbidden, Text{"This model is not accepted here", "Your key works, but this service does not accept its model.", "Use a key that your organisation accepts, or ask your administrator which ones those are."}},
+	SyncedNotAccepted:       {"access_denied", forbidden, Text{"This passkey can be copied", "This passkey can be copied to your other devices; this service needs one that stays in one place.", "Use a security key, or choose to keep the passkey on this device only."}},
+	EvidenceChanged:         {"invalid_grant", bad, Text{"Please sign in again", "What is known about your passkey's model has changed since you signed in.", "Sign in again to continue with what holds now."}},
 	BackupFlagsChanged:      {"access_denied", forbidden, Text{"This passkey has changed its nature", "It was enrolled as one kind of passkey and now answers as another.", "Remove it and enrol it again, or use another passkey."}},
 	AttestationInvalid:      {"access_denied", bad, Text{"We could not verify this key", "The key's own statement about its make and model did not check out.", "Try again. If it happens twice, use another key."}},
 	LastCredential:          {"access_denied", http.StatusConflict, Text{"This is your only passkey", "Removing it would lock you out.", "Enrol another passkey first."}},

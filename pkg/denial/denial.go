@@ -23,6 +23,9 @@ type Reason string
 type Error struct {
 	Reason Reason
 	Err    error
+	// Told, when not empty, is one more sentence for the person, such as which
+	// model was found. It holds nothing secret.
+	Told string
 }
 
 // New returns a denial for the reason. The format explains it to an operator
@@ -53,6 +56,20 @@ func ReasonOf(err error) (Reason, bool) {
 		return d.Reason, true
 	}
 	return "", false
+}
+
+// TextOf returns what a person reads about the first denial in err's chain: the
+// reason's text, and what this denial adds to it.
+func TextOf(err error) Text {
+	var d *Error
+	if !errors.As(err, &d) {
+		return Text{}
+	}
+	text := d.Reason.Text()
+	if d.Told != "" {
+		text.Sentence += " " + d.Told
+	}
+	return text
 }
 
 // Is reports whether err is a denial for this reason.

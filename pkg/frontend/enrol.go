@@ -12,6 +12,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/passkey"
 	"github.com/touchstone-id/touchstone/pkg/secret"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
 // enrolRequest is what the enrolment page's script sends. The link's secret
@@ -85,6 +86,9 @@ func (f *Frontend) enrolFinish(w http.ResponseWriter, r *http.Request) error {
 		}
 		event := audit.Event{Action: audit.CredentialRegistered, UserID: string(i.User.ID), Credential: c.AuthenticatorID,
 			Details: map[string]string{"format": c.Format, "facts": joinFacts(c.Facts)}}
+		if len(c.Findings) > 0 {
+			event.Details["rules_not_met"] = trust.Names(c.Findings)
+		}
 		if err != nil {
 			return event, err
 		}
@@ -101,7 +105,7 @@ func (f *Frontend) enrolFinish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"nickname": c.Nickname, "summary": summary(c)})
+	writeJSON(w, http.StatusOK, map[string]string{"nickname": c.Nickname, "summary": summary(c), "warning": warning(c.Findings)})
 	return nil
 }
 
@@ -119,6 +123,27 @@ func summary(c passkey.Credential) string {
 		known = append(known, "it can be copied to your other devices")
 	}
 	return "Stored. What we verified: " + strings.Join(known, "; ") + "."
+}
+
+// warning tells a person of a rule that their passkey will not meet, or "".
+func warning(findings []trust.Finding) string {
+	f := trust.Warned(findings)
+	if f == nil {
+		return ""
+	}
+	return "From " + f.Rule.From.Format("2 January 2006") + " this passkey is no longer accepted: " + need(f.Missing) + " Please set up another one before then."
+}
+
+// need says in words what a passkey lacks.
+func need(missing []claim.Fact) string {
+	if len(missing) == 0 {
+		return "its model is not on your organisation's list."
+	}
+	var words []string
+	for _, f := range missing {
+		words = append(words, f.Meaning())
+	}
+	return "it must be one of which we know that " + strings.Join(words, ", and that ") + "."
 }
 
 func joinFacts(facts claim.Facts) string {

@@ -83,6 +83,7 @@ func (f *Frontend) routes() []route {
 		{"POST /account/rename", f.rename},
 		{"POST /account/remove", f.remove},
 		{"POST /account/revoke", f.revoke},
+		{"POST /account/dismiss", f.dismiss},
 		{"GET /static/{version}/{file}", f.serveStatic},
 		{"/", func(http.ResponseWriter, *http.Request) error { return denial.New(denial.PageNotFound, "") }},
 	}
@@ -194,7 +195,7 @@ func (f *Frontend) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	reason, denied := denial.ReasonOf(err)
 	text, oauth, status := faultText, "server_error", http.StatusInternalServerError
 	if denied {
-		text, oauth, status = reason.Text(), reason.OAuth(), reason.Status()
+		text, oauth, status = denial.TextOf(err), reason.OAuth(), reason.Status()
 		f.options.Logger.Info().AnErr("detail", err).Str("reason", string(reason)).Str("path", r.URL.Path).Str("correlation", correlation).Msg("refused")
 	} else {
 		reason = "fault"
@@ -221,6 +222,7 @@ type page struct {
 	Name                string
 	Passkeys            []passkeyCard
 	Sessions            []sessionCard
+	Notices             []noticeCard
 	Playground          bool
 	Tour                *tour
 }

@@ -21,6 +21,8 @@ type passkeyCard struct {
 	ID, Nickname, Created, LastUsed string
 	Badges                          []badge
 	Used                            bool
+	// Warning says from when on the passkey is no longer accepted, and why.
+	Warning string
 }
 
 type sessionCard struct {
@@ -45,8 +47,12 @@ func (f *Frontend) home(w http.ResponseWriter, r *http.Request) error {
 	}
 	for _, c := range credentials {
 		card := cardOf(c)
+		card.Warning = warning(f.options.Passkeys.Findings(session.User, c, f.options.Now()))
 		card.Used = c.ID == session.Authentication.Credential
 		p.Passkeys = append(p.Passkeys, card)
+	}
+	if p.Notices, err = f.notices(r, session.User.ID); err != nil {
+		return err
 	}
 	sessions, err := f.options.SignIn.Sessions(r.Context(), r)
 	if err != nil {
@@ -64,8 +70,14 @@ func cardOf(c passkey.Credential) passkeyCard {
 	if c.LastUsedAt != nil {
 		card.LastUsed = when(*c.LastUsedAt)
 	}
-	if c.Quarantined {
+	switch c.QuarantinedWhy {
+	case passkey.QuarantineClone:
 		card.Badges = append(card.Badges, badge{"bad", "Paused: a copy may exist"})
+	case passkey.QuarantineMetadata:
+		card.Badges = append(card.Badges, badge{"bad", "Paused: a problem with this model was reported"})
+	}
+	if c.Facts.Has(claim.FactAttested) && !c.Facts.Has(claim.FactMetadataCurrent) {
+		card.Badges = append(card.Badges, badge{"bad", "Model not in good standing"})
 	}
 	if c.BackupEligible {
 		card.Badges = append(card.Badges, badge{"", "Synced between devices"})

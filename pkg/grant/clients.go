@@ -211,7 +211,7 @@ func (c *Clients) DeclareClients(ctx context.Context, log *audit.Log, now time.T
 			return audit.Event{}, errNothing
 		}
 		ids, err := json.Marshal(changed)
-		return audit.Event{Action: audit.TrustApplied, Details: map[string]string{"trust_version": t.Version, "clients": string(ids)}}, err
+		return audit.Event{Action: audit.ClientsDeclared, Details: map[string]string{"trust_version": t.Version, "clients": string(ids)}}, err
 	})
 	if err != nil && !errors.Is(err, errNothing) {
 		return err

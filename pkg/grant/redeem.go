@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/touchstone-id/touchstone/pkg/account"
+	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/secret"
 )
@@ -71,6 +72,9 @@ type redeemed struct {
 	active         bool
 	usable         bool
 	sessionLive    bool
+	facts          claim.Facts
+	levels         []string
+	frozen         *Authentication
 }
 
 // Redeem consumes a code by one guarded update and turns it into a grant. The
@@ -90,9 +94,9 @@ func Redeem(ctx context.Context, tx pgx.Tx, now time.Time, p RedeemParams) (Gran
 		where r.code_digest = $1 and r.redeemed_at is null
 			and a.id = r.user_id and c.id = (r.authentication->>'credential')::uuid and s.id = r.session
 		returning r.client_id, r.user_id, r.session, r.redirect_uri, r.code_challenge, r.code_expires_at, r.nonce, r.audience, r.scopes, r.authentication,
-			a.name, a.display_name, a.status = 'active', c.removed_at is null and c.quarantined_at is null, s.revoked_at is null`,
+			a.name, a.display_name, a.status = 'active', c.removed_at is null and c.quarantined_at is null, s.revoked_at is null, c.facts, c.levels`,
 		p.Code.Digest(), now, id).Scan(&c.clientID, &c.userID, &c.session, &c.redirectURI, &c.challenge, &c.codeExpiresAt, &c.nonce, &c.audience, &c.scopes, &c.authentication,
-		&c.name, &c.display, &c.active, &c.usable, &c.sessionLive)
+		&c.name, &c.display, &c.active, &c.usable, &c.sessionLive, &c.facts, &c.levels)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return replayed(ctx, tx, now, p)
 	}
@@ -101,13 +105,14 @@ func Redeem(ctx context.Context, tx pgx.Tx, now time.Time, p RedeemParams) (Gran
 	}
 	g := Grant{ID: id.String(), ClientID: c.clientID, UserID: c.userID, UserName: c.name, UserDisplayName: c.display,
 		Scopes: c.scopes, Audience: c.audience, Nonce: c.nonce, ExpiresAt: now.Add(Life)}
+	if c.frozen, err = thaw(c.authentication); err != nil {
+		return Grant{}, err
+	}
 	if err := c.judge(now, p); err != nil {
 		g.ID = "" // no grant came of it
 		return g, err
 	}
-	if g.Authentication, err = thaw(c.authentication); err != nil {
-		return Grant{}, err
-	}
+	g.Authentication = c.frozen
 	return g, g.store(ctx, tx, now, c.session)
 }
 
@@ -130,6 +135,8 @@ func (c redeemed) judge(now time.Time, p RedeemParams) error {
 		return denial.New(denial.CredentialRemoved, "")
 	case !c.sessionLive:
 		return denial.New(denial.SessionEnded, "")
+	case !c.frozen.Founded(c.facts, c.levels):
+		return denial.New(denial.EvidenceChanged, "")
 	}
 	return nil
 }

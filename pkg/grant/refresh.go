@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/touchstone-id/touchstone/pkg/account"
+	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/secret"
@@ -25,9 +26,10 @@ type RefreshParams struct {
 
 // Refresh spends a refresh token by one guarded update and replaces it. A
 // request for scopes that were not granted spends nothing and is the denial
-// ScopeWidened, with the zero Grant. A second use is the denial RefreshReplayed and revokes the grant. The person,
-// the passkey and the grant are checked again; the facts of the sign-in stay as
-// they were. On every denial that consumed or revoked something the returned
+// ScopeWidened, with the zero Grant. A second use is the denial RefreshReplayed
+// and revokes the grant. The person, the passkey and the grant are checked
+// again; the facts of the sign-in stay as they were, and when the passkey has
+// lost one of them, or the level, the grant ends (EvidenceChanged). On every denial that consumed or revoked something the returned
 // Grant names the client; otherwise it is zero.
 func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Grant, error) {
 	var g Grant
@@ -35,20 +37,25 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 	var tokenExpires time.Time
 	var revoked *time.Time
 	var active, usable bool
+	var facts claim.Facts
+	var levels []string
 	err := tx.QueryRow(ctx, `
 		update refresh_token t set spent_at = $2
 		from access_grant g, account a, credential c
 		where t.digest = $1 and t.spent_at is null and g.id = t.grant_id and a.id = g.user_id and c.id = g.credential
 			and ($3::text[] is null or $3 <@ g.scopes)
 		returning g.id::text, g.client_id, g.user_id, a.name, a.display_name, g.scopes, g.audience, g.authentication, g.expires_at,
-			t.expires_at, g.revoked_at, a.status = 'active', c.removed_at is null and c.quarantined_at is null`,
+			t.expires_at, g.revoked_at, a.status = 'active', c.removed_at is null and c.quarantined_at is null, c.facts, c.levels`,
 		p.Token.Digest(), now, p.Scopes).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &frozen, &g.ExpiresAt,
-		&tokenExpires, &revoked, &active, &usable)
+		&tokenExpires, &revoked, &active, &usable, &facts, &levels)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return notRefreshed(ctx, tx, now, p)
 	}
 	if err != nil {
 		return Grant{}, fmt.Errorf("refresh: %w", err)
+	}
+	if g.Authentication, err = thaw(frozen); err != nil {
+		return Grant{}, err
 	}
 	switch {
 	case g.ClientID != p.ClientID:
@@ -61,6 +68,8 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 		err = denial.New(denial.UserSuspended, "")
 	case !usable:
 		err = denial.New(denial.CredentialRemoved, "")
+	case !g.Authentication.Founded(facts, levels):
+		err = denial.New(denial.EvidenceChanged, "")
 	}
 	if err != nil {
 		why, _ := denial.ReasonOf(err)
@@ -71,9 +80,6 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 	}
 	if p.Scopes != nil {
 		g.Scopes = p.Scopes
-	}
-	if g.Authentication, err = thaw(frozen); err != nil {
-		return Grant{}, err
 	}
 	return g, g.replaceToken(ctx, tx, now)
 }
@@ -154,6 +160,17 @@ func RevokeSession(ctx context.Context, tx pgx.Tx, now time.Time, session, why s
 func RevokeCredential(ctx context.Context, tx pgx.Tx, now time.Time, credential, why string) (int, error) {
 	tag, err := tx.Exec(ctx, `update access_grant set revoked_at = $2, revoked_why = $3 where credential = $1 and revoked_at is null`, credential, now, why)
 	return int(tag.RowsAffected()), wrap(err, "revoke grants of a passkey")
+}
+
+// RevokeUnfounded ends every grant that rests on a fact which its passkey no
+// longer has, or on a level it no longer meets, and returns how many there were.
+func RevokeUnfounded(ctx context.Context, tx pgx.Tx, now time.Time, credential string, facts claim.Facts, levels []string, why string) (int, error) {
+	tag, err := tx.Exec(ctx, `
+		update access_grant set revoked_at = $2, revoked_why = $5
+		where credential = $1 and revoked_at is null and (
+			not coalesce(authentication->'authenticator_attestation', '[]') - 'uv' <@ to_jsonb($3::text[])
+			or authentication->>'acr' <> '' and not authentication->>'acr' = any($4::text[]))`, credential, now, facts, levels, why)
+	return int(tag.RowsAffected()), wrap(err, "revoke grants without foundation")
 }
 
 // RevokeUser ends every grant of a person and returns how many there were.

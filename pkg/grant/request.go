@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,6 +38,18 @@ type Authentication struct {
 	claim.Authenticator
 	Metadata     string `json:"metadata"`
 	TrustVersion string `json:"trust_version"`
+}
+
+// Founded reports whether a sign-in still stands on what its passkey is worth:
+// none of its facts was lost, and its level is still met. Nil levels mean that
+// the passkey was not judged yet.
+func (a Authentication) Founded(facts claim.Facts, levels []string) bool {
+	for _, f := range a.Attestation {
+		if f != claim.FactUV && !facts.Has(f) {
+			return false
+		}
+	}
+	return a.ACR == "" || levels == nil || slices.Contains(levels, a.ACR)
 }
 
 // OpenParams are the validated parameters of an authorization request. Client

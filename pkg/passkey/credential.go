@@ -3,6 +3,7 @@ package passkey
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -16,6 +17,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/postgres"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
 // maxNickname bounds a passkey's nickname, in characters.
@@ -30,21 +32,38 @@ type Credential struct {
 	AuthenticatorID string
 	Nickname        string
 	// AAGUID is what the authenticator claims; it is proven only with the fact attested.
-	AAGUID, Model, Format       string
-	Facts                       claim.Facts
+	AAGUID, Model, Format string
+	Facts                 claim.Facts
+	// Levels are the assurance levels that the passkey had when it was last judged; nil when it never was.
+	Levels                      []string
 	Attachment                  string
 	Transports                  []string
 	BackupEligible, BackupState bool
 	CreatedAt                   time.Time
 	LastUsedAt                  *time.Time
 	Quarantined                 bool
+	// QuarantinedWhy is empty, QuarantineClone or QuarantineMetadata.
+	QuarantinedWhy string
+	// Pardoned are statuses in spite of which an operator released the passkey.
+	Pardoned []string
+	// Findings are the rules that the passkey did not meet in the ceremony just
+	// completed, and that did not refuse it.
+	Findings []trust.Finding `db:"-"`
 }
+
+// Why a passkey is quarantined: it signs nobody in until it is released.
+const (
+	// QuarantineClone: its signature counter went backwards.
+	QuarantineClone = "clone"
+	// QuarantineMetadata: the metadata reports a status that the trust file answers with suspension.
+	QuarantineMetadata = "metadata"
+)
 
 // Credentials returns the person's passkeys, oldest first; removed ones are left out.
 func Credentials(ctx context.Context, q postgres.Querier, user account.ID) ([]Credential, error) {
 	rows, err := q.Query(ctx, `
-		select id::text, user_id, authenticator_id, nickname, aaguid::text, model, format, facts, attachment, transports, backup_eligible, backup_state,
-			created_at, last_used_at, quarantined_at is not null as quarantined
+		select id::text, user_id, authenticator_id, nickname, aaguid::text, model, format, facts, levels, attachment, transports, backup_eligible, backup_state,
+			created_at, last_used_at, quarantined_at is not null as quarantined, quarantined_why, pardoned
 		from credential where user_id = $1 and removed_at is null order by created_at, id`, user)
 	if err != nil {
 		return nil, fmt.Errorf("list credentials: %w", err)
@@ -54,6 +73,12 @@ func Credentials(ctx context.Context, q postgres.Querier, user account.ID) ([]Cr
 		return nil, fmt.Errorf("list credentials: %w", err)
 	}
 	return list, nil
+}
+
+// Suspended reports whether the statuses in force suspend the passkey by the
+// trust file, those left out that it was pardoned for.
+func (c Credential) Suspended(t *trust.Trust, statuses []string) bool {
+	return t.Suspends(slices.DeleteFunc(slices.Clone(statuses), func(s string) bool { return slices.Contains(c.Pardoned, s) }))
 }
 
 // descriptors lists the person's passkeys for an exclusion list.

@@ -110,7 +110,7 @@ func FuzzAttestationStatements(f *testing.F) {
 			t.Errorf("got %v, want a denial", err)
 		}
 		if err == nil {
-			attest.Judge(attest.Evidence{Format: a.AttestationFormat, Chain: a.chain, AAGUID: "01020300-0000-0000-0000-000000000000"}, listed{attest.Entry{AAGUID: "01020300-0000-0000-0000-000000000000"}}, time.Now())
+			attest.Judge(attest.Evidence{Format: a.AttestationFormat, Chain: a.chain, AAGUID: "01020300-0000-0000-0000-000000000000"}, listed{attest.Entry{AAGUID: "01020300-0000-0000-0000-000000000000"}}, plainTerms, time.Now())
 		}
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/secret"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
 // OfferLogin starts an assertion with a discoverable credential: no account is named.
@@ -44,9 +45,16 @@ type Proof struct {
 	// Facts holds uv and what the authenticator earns under today's metadata.
 	Facts claim.Facts
 	// AAGUID and Model are set only with the fact attested.
-	AAGUID, Model  string
+	AAGUID, Model string
+	// Vendors are the organisations in the model's trust anchors.
+	Vendors        []string
 	MetadataNumber int
 	AMR            []string
+}
+
+// Authenticator is the proof as levels and rules see it.
+func (p Proof) Authenticator() trust.Authenticator {
+	return trust.Authenticator{Facts: p.Facts, AAGUID: p.AAGUID, Model: p.Model, Vendors: p.Vendors, Synced: p.Credential.BackupEligible}
 }
 
 // stored is a credential row with all that an assertion is checked against.
@@ -64,7 +72,8 @@ type stored struct {
 // VerifyLogin consumes the ceremony and verifies the answer (WebAuthn L3
 // section 7.2): the credential is found by its id and must belong to the person
 // of the user handle. A signature counter that does not grow quarantines the
-// credential. The facts are judged anew and stored with the counter. Denials
+// credential. The facts are judged anew and stored with the counter, and the
+// trust file's rules are asked: one that is enforced refuses. Denials
 // that consumed nothing are told by Consumed; the returned Proof names the
 // credential whenever it was found.
 func (rp *RelyingParty) VerifyLogin(ctx context.Context, tx pgx.Tx, now time.Time, p Login) (Proof, error) {
@@ -89,29 +98,38 @@ func (rp *RelyingParty) VerifyLogin(ctx context.Context, tx pgx.Tx, now time.Tim
 	switch {
 	case s.removed:
 		return proof, denial.New(denial.CredentialRemoved, "")
+	case s.Quarantined && s.QuarantinedWhy == QuarantineMetadata:
+		return proof, denial.New(denial.CredentialSuspended, "")
 	case s.Quarantined:
 		return proof, denial.New(denial.CredentialQuarantined, "")
 	case library.Authenticator.CloneWarning:
-		if _, err := tx.Exec(ctx, `update credential set quarantined_at = $2 where id = $1 and quarantined_at is null`, s.ID, now); err != nil {
+		if _, err := tx.Exec(ctx, `update credential set quarantined_at = $2, quarantined_why = $3 where id = $1 and quarantined_at is null`, s.ID, now, QuarantineClone); err != nil {
 			return proof, fmt.Errorf("quarantine credential: %w", err)
+		}
+		if err := account.Notify(ctx, tx, now, s.UserID, account.NoticeCloneSuspected, s.Nickname, ""); err != nil {
+			return proof, err
 		}
 		return proof, denial.New(denial.CloneSuspected, "counter %d after %d", parsed.Response.AuthenticatorData.Counter, s.signCount)
 	case !s.user.Active():
 		return proof, denial.New(denial.UserSuspended, "")
 	}
-	verdict := attest.Judge(attest.Evidence{Format: s.Format, AAGUID: s.AAGUID, Chain: s.chain, DeviceBound: !s.BackupEligible, RegisteredAt: s.CreatedAt}, rp.options.Metadata(), now)
+	verdict := rp.judge(attest.Evidence{Format: s.Format, AAGUID: s.AAGUID, Chain: s.chain, DeviceBound: !s.BackupEligible, RegisteredAt: s.CreatedAt}, now)
+	if s.Suspended(rp.options.Trust(), verdict.Undesired) {
+		return proof, rp.suspend(ctx, tx, now, s, verdict)
+	}
 	_, err = tx.Exec(ctx, `
-		update credential set sign_count = $2, backup_state = $3, facts = $4, model = $5, metadata_number = nullif($6, 0), last_used_at = $7 where id = $1`,
-		s.ID, int64(library.Authenticator.SignCount), library.Flags.BackupState, verdict.Facts, verdict.Model, verdict.MetadataNumber, now)
+		update credential set sign_count = $2, backup_state = $3, facts = $4, levels = $5, model = $6, metadata_number = nullif($7, 0), last_used_at = $8 where id = $1`,
+		s.ID, int64(library.Authenticator.SignCount), library.Flags.BackupState, verdict.Facts, rp.levels(verdict), verdict.Model, verdict.MetadataNumber, now)
 	if err != nil {
 		return proof, fmt.Errorf("note the use of a credential: %w", err)
 	}
 	proof.Credential.Facts, proof.Credential.Model = verdict.Facts, verdict.Model
 	proof.Credential.BackupState, proof.Credential.LastUsedAt = library.Flags.BackupState, &now
 	proof.Facts = claim.NewFacts(append([]claim.Fact{claim.FactUV}, verdict.Facts...)...)
-	proof.AAGUID, proof.Model, proof.MetadataNumber = verdict.AAGUID, verdict.Model, verdict.MetadataNumber
+	proof.AAGUID, proof.Model, proof.Vendors, proof.MetadataNumber = verdict.AAGUID, verdict.Model, verdict.Vendors, verdict.MetadataNumber
 	proof.AMR = amr(proof.Facts, s.BackupEligible)
-	return proof, nil
+	proof.Credential.Findings, err = rp.permit(trust.AtSignIn, s.user, verdict, now)
+	return proof, err
 }
 
 // readLogin parses an answer and checks what needs no credential (WebAuthn L3
@@ -154,14 +172,14 @@ func (rp *RelyingParty) verifyLogin(session webauthn.SessionData, parsed *protoc
 func find(ctx context.Context, q postgres.Querier, rpID string, id []byte) (stored, error) {
 	var s stored
 	err := q.QueryRow(ctx, `
-		select c.id::text, c.user_id, c.authenticator_id, c.nickname, c.aaguid::text, c.model, c.format, c.facts, c.attachment, c.transports, c.backup_eligible, c.backup_state,
-			c.created_at, c.last_used_at, c.quarantined_at is not null, c.removed_at is not null, c.public_key, c.credential_id, c.flags, c.sign_count, c.chain,
-			a.handle, a.name, a.display_name, a.status, a.created_at
+		select c.id::text, c.user_id, c.authenticator_id, c.nickname, c.aaguid::text, c.model, c.format, c.facts, c.levels, c.attachment, c.transports, c.backup_eligible, c.backup_state,
+			c.created_at, c.last_used_at, c.quarantined_at is not null, c.quarantined_why, c.pardoned, c.removed_at is not null, c.public_key, c.credential_id, c.flags, c.sign_count, c.chain,
+			a.handle, a.name, a.display_name, a.status, a.created_at, array(select group_name from account_group g where g.user_id = a.id order by 1)
 		from credential c join account a on a.id = c.user_id
 		where c.rp_id = $1 and c.credential_id = $2 for update of c`, rpID, id).Scan(
-		&s.ID, &s.UserID, &s.AuthenticatorID, &s.Nickname, &s.AAGUID, &s.Model, &s.Format, &s.Facts, &s.Attachment, &s.Transports, &s.BackupEligible, &s.BackupState,
-		&s.CreatedAt, &s.LastUsedAt, &s.Quarantined, &s.removed, &s.key, &s.credentialID, &s.flags, &s.signCount, &s.chain,
-		&s.user.Handle, &s.user.Name, &s.user.DisplayName, &s.user.Status, &s.user.CreatedAt)
+		&s.ID, &s.UserID, &s.AuthenticatorID, &s.Nickname, &s.AAGUID, &s.Model, &s.Format, &s.Facts, &s.Levels, &s.Attachment, &s.Transports, &s.BackupEligible, &s.BackupState,
+		&s.CreatedAt, &s.LastUsedAt, &s.Quarantined, &s.QuarantinedWhy, &s.Pardoned, &s.removed, &s.key, &s.credentialID, &s.flags, &s.signCount, &s.chain,
+		&s.user.Handle, &s.user.Name, &s.user.DisplayName, &s.user.Status, &s.user.CreatedAt, &s.user.Groups)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return stored{}, denial.New(denial.CredentialUnknown, "")
 	}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/attest"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
 const (
@@ -50,6 +51,8 @@ type Options struct {
 	Origin string
 	// Metadata returns the metadata in force.
 	Metadata func() attest.Metadata
+	// Trust returns the trust file in force; nil means one that says nothing.
+	Trust func() *trust.Trust
 }
 
 // RelyingParty runs ceremonies. It is safe for concurrent use.
@@ -68,6 +71,9 @@ func New(o Options) (*RelyingParty, error) {
 	}
 	if u.Hostname() != o.ID && !strings.HasSuffix(u.Hostname(), "."+o.ID) {
 		return nil, fmt.Errorf("relying party: origin %s is not within %q", o.Origin, o.ID)
+	}
+	if o.Trust == nil {
+		o.Trust = trust.Empty
 	}
 	timeout := webauthn.TimeoutConfig{Enforce: true, Timeout: CeremonyLife, TimeoutUVD: CeremonyLife}
 	library, err := webauthn.New(&webauthn.Config{

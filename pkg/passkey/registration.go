@@ -19,11 +19,13 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/secret"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
 // OfferRegistration starts a registration for the person in this browser: a
-// discoverable credential, user verification required, attestation direct, the
-// person's own passkeys excluded (WebAuthn L3 section 7.1).
+// discoverable credential, user verification required, attestation direct (or
+// enterprise, where the organisation lists its authenticators), the person's own
+// passkeys excluded (WebAuthn L3 section 7.1).
 func (rp *RelyingParty) OfferRegistration(ctx context.Context, q postgres.Querier, now time.Time, u account.User, browser []byte) (Offer, error) {
 	exclude, err := descriptors(ctx, q, rp.options.ID, u.ID)
 	if err != nil {
@@ -31,7 +33,7 @@ func (rp *RelyingParty) OfferRegistration(ctx context.Context, q postgres.Querie
 	}
 	creation, session, err := rp.library.BeginRegistration(person{User: u},
 		webauthn.WithCredentialParameters(algorithms), webauthn.WithExclusions(exclude),
-		webauthn.WithConveyancePreference(protocol.PreferDirectAttestation),
+		webauthn.WithConveyancePreference(rp.conveyance()),
 		webauthn.WithExtensions(webauthn.WithExtensionCredProps()))
 	if err != nil {
 		return Offer{}, fmt.Errorf("begin registration: %w", err)
@@ -52,7 +54,8 @@ type Registration struct {
 }
 
 // AcceptRegistration consumes the ceremony, verifies the answer, judges the
-// authenticator and stores the credential with its evidence. Denials that
+// authenticator, asks the trust file's rules and stores the credential with its
+// evidence. Denials that
 // consumed nothing are told by Consumed; after the others the ceremony is used
 // up and nothing is stored.
 func (rp *RelyingParty) AcceptRegistration(ctx context.Context, tx pgx.Tx, now time.Time, p Registration) (Credential, error) {
@@ -123,11 +126,14 @@ func (rp *RelyingParty) store(ctx context.Context, tx pgx.Tx, now time.Time, u a
 	if err != nil {
 		return Credential{UserID: u.ID}, denial.New(denial.ResponseMalformed, "AAGUID")
 	}
-	verdict := attest.Judge(attest.Evidence{Format: a.AttestationFormat, AAGUID: aaguid.String(), Chain: a.chain, DeviceBound: !a.Flags.BackupEligible, RegisteredAt: now},
-		rp.options.Metadata(), now)
+	verdict := rp.judge(attest.Evidence{Format: a.AttestationFormat, AAGUID: aaguid.String(), Chain: a.chain, DeviceBound: !a.Flags.BackupEligible, RegisteredAt: now}, now)
+	findings, err := rp.permit(trust.AtEnrolment, u, verdict, now)
+	if err != nil {
+		return Credential{UserID: u.ID, Format: a.AttestationFormat, Facts: verdict.Facts}, err
+	}
 	c := Credential{ID: uuid.NewString(), UserID: u.ID, AuthenticatorID: handleOf(rp.options.ID, a.ID),
-		AAGUID: aaguid.String(), Model: verdict.Model, Format: a.AttestationFormat, Facts: verdict.Facts, Attachment: a.attachment, Transports: a.transports,
-		BackupEligible: a.Flags.BackupEligible, BackupState: a.Flags.BackupState, CreatedAt: now}
+		AAGUID: aaguid.String(), Model: verdict.Model, Format: a.AttestationFormat, Facts: verdict.Facts, Levels: rp.levels(verdict), Attachment: a.attachment, Transports: a.transports,
+		BackupEligible: a.Flags.BackupEligible, BackupState: a.Flags.BackupState, CreatedAt: now, Findings: findings}
 	taken, err := nicknames(ctx, tx, u.ID)
 	if err != nil {
 		return Credential{UserID: u.ID}, err
@@ -135,12 +141,12 @@ func (rp *RelyingParty) store(ctx context.Context, tx pgx.Tx, now time.Time, u a
 	c.Nickname = distinct(nickname(c, userAgent), taken)
 	tag, err := tx.Exec(ctx, `
 		insert into credential (id, user_id, rp_id, credential_id, public_key, algorithm, authenticator_id, nickname, aaguid, format, attestation_type,
-			attestation_object, client_data, chain, transports, attachment, flags, backup_eligible, backup_state, uv_initialised, sign_count, metadata_number, facts, model, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, true, $20, nullif($21, 0), $22, $23, $24)
+			attestation_object, client_data, chain, transports, attachment, flags, backup_eligible, backup_state, uv_initialised, sign_count, metadata_number, facts, levels, model, created_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, true, $20, nullif($21, 0), $22, $23, $24, $25)
 		on conflict (rp_id, credential_id) do nothing`,
 		c.ID, u.ID, rp.options.ID, a.ID, a.PublicKey, a.algorithm, c.AuthenticatorID, c.Nickname, aaguid, c.Format, a.AttestationType,
 		a.Attestation.Object, a.Attestation.ClientDataJSON, nonNil(a.chain), nonNil(c.Transports), c.Attachment, int16(a.flags),
-		c.BackupEligible, c.BackupState, int64(a.Authenticator.SignCount), verdict.MetadataNumber, verdict.Facts, c.Model, now)
+		c.BackupEligible, c.BackupState, int64(a.Authenticator.SignCount), verdict.MetadataNumber, verdict.Facts, c.Levels, c.Model, now)
 	if err != nil {
 		return c, fmt.Errorf("store credential: %w", err)
 	}

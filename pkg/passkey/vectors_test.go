@@ -24,6 +24,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/attest/mds"
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
 // vector is a registration that others made.
@@ -161,7 +162,7 @@ func TestRegistrationsOfRealDevices(t *testing.T) {
 				} else if got.AttestationFormat != v.Format || uuid.UUID(got.Authenticator.AAGUID).String() != v.AAGUID {
 					t.Errorf("format %s, AAGUID %x", got.AttestationFormat, got.Authenticator.AAGUID)
 				}
-				verdict := attest.Judge(attest.Evidence{Format: v.Format, AAGUID: v.AAGUID, Chain: chainIn(t, v.Credential), RegisteredAt: v.VerifyAt}, metadata, today)
+				verdict := attest.Judge(attest.Evidence{Format: v.Format, AAGUID: v.AAGUID, Chain: chainIn(t, v.Credential), RegisteredAt: v.VerifyAt}, metadata, plainTerms, today)
 				// A U2F key is in the metadata by the key of its certificate. It names no
 				// model and verifies nobody, so that it never comes this far; no fact either.
 				want := v.MDS122 == "ok" && v.Format != "fido-u2f"
@@ -222,7 +223,7 @@ func TestAnswersThatACarefulServerRefuses(t *testing.T) {
 				if err != nil {
 					return
 				}
-				verdict := attest.Judge(attest.Evidence{Format: got.AttestationFormat, AAGUID: uuid.UUID(got.Authenticator.AAGUID).String(), Chain: got.chain, RegisteredAt: today}, metadata, today)
+				verdict := attest.Judge(attest.Evidence{Format: got.AttestationFormat, AAGUID: uuid.UUID(got.Authenticator.AAGUID).String(), Chain: got.chain, RegisteredAt: today}, metadata, plainTerms, today)
 				if len(verdict.Facts) != 0 || verdict.AAGUID != "" {
 					t.Errorf("facts %v, AAGUID %q", verdict.Facts, verdict.AAGUID)
 				}
@@ -236,7 +237,10 @@ type listed struct{ attest.Entry }
 
 func (l listed) Lookup(aaguid string) (attest.Entry, bool) { return l.Entry, l.AAGUID == aaguid }
 func (listed) Number() int                                 { return 1 }
-func (listed) Current(time.Time) bool                      { return true }
+func (listed) NextUpdate() time.Time                       { return time.Now().AddDate(0, 1, 0) }
+
+// plainTerms are the terms of a trust file that says nothing.
+var plainTerms = attest.TermsOf(trust.Empty())
 
 func TestVectorsOfTheSpecification(t *testing.T) {
 	vectors, root := readVectors(t, "w3c-webauthn-l3.json")
@@ -280,7 +284,7 @@ func TestVectorsOfTheSpecification(t *testing.T) {
 					t.Errorf("registration: %v, want %q", err, tt.registration)
 				}
 				evidence := attest.Evidence{Format: v.Format, AAGUID: v.AAGUID, Chain: chainIn(t, v.Registration.Credential), RegisteredAt: time.Now()}
-				verdict := attest.Judge(evidence, listed{attest.Entry{AAGUID: v.AAGUID, Roots: []*x509.Certificate{anchor}}}, time.Now())
+				verdict := attest.Judge(evidence, listed{attest.Entry{AAGUID: v.AAGUID, Roots: []*x509.Certificate{anchor}}}, plainTerms, time.Now())
 				if verdict.Facts.Has(claim.FactAttested) != tt.attested {
 					t.Errorf("attested %v, want %v: %v", !tt.attested, tt.attested, verdict.Because)
 				}

@@ -123,7 +123,7 @@ func newWorld(t testing.TB) *world {
 	w.must(err)
 	set, err := mds.Parse(blob, []*x509.Certificate{service.Certificate}, w.now)
 	w.must(err)
-	w.rp, err = passkey.New(passkey.Options{ID: "localhost", Name: "Test", Origin: issuer, Metadata: func() attest.Metadata { return set }})
+	w.rp, err = passkey.New(passkey.Options{ID: "localhost", Name: "Test", Origin: issuer, Metadata: func() attest.Metadata { return set }, Trust: w.inForce})
 	w.must(err)
 	w.flow = signin.New(signin.Options{Pool: w.pool, Log: w.log, Passkeys: w.rp, Trust: w.inForce, CookieKey: make([]byte, 32), Now: w.clock})
 	w.enrol("ada", "Ada Lovelace", &passkeytest.Authenticator{AAGUID: model, Attestation: passkeytest.AttestPacked, CA: vendor})

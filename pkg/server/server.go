@@ -16,13 +16,15 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 
-	"github.com/touchstone-id/touchstone/pkg/attest"
+	"github.com/touchstone-id/touchstone/pkg/attest/mds"
 	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/fleet"
 	"github.com/touchstone-id/touchstone/pkg/frontend"
 	"github.com/touchstone-id/touchstone/pkg/grant"
 	"github.com/touchstone-id/touchstone/pkg/keyring"
@@ -41,9 +43,14 @@ type Options struct {
 	DatabaseURL string
 	// SealingKey has 32 bytes; it seals signing keys and authenticates cookies.
 	SealingKey []byte
-	Trust      *trust.Trust
-	// Metadata judges authenticators; nil knows no model.
-	Metadata attest.Metadata
+	// Trust is a trust file's text, and TrustName what errors call it. It is
+	// applied when none ever was, or when ApplyTrust says so; otherwise the one
+	// that was applied last stays in force. Empty leaves it to that one.
+	Trust      []byte
+	TrustName  string
+	ApplyTrust bool
+	// Metadata are the sources of FIDO metadata; without any, no model is known.
+	Metadata []mds.Source
 	// Playground, when not nil, offers the playground.
 	Playground *frontend.Playground
 	Log        zerolog.Logger
@@ -57,6 +64,13 @@ type Server struct {
 	Log     *audit.Log
 	Ring    *keyring.Ring
 	Clients *grant.Clients
+	// Trust is the trust file in force.
+	Trust *fleet.TrustFile
+	// Metadata is the FIDO metadata in force.
+	Metadata *mds.Keeper
+	// Judge judges the stored credentials again when either changes.
+	Judge   *fleet.Judge
+	basis   atomic.Pointer[fleet.Basis]
 	options Options
 	handler http.Handler
 	routes  []string
@@ -66,9 +80,6 @@ type Server struct {
 func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-	if o.Metadata == nil {
-		o.Metadata = attest.NoMetadata()
 	}
 	issuer, err := url.Parse(o.Issuer)
 	if err != nil || issuer.Host == "" {
@@ -91,20 +102,23 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 		}
 	}()
 	s.Log = audit.New(s.Pool)
+	if err = s.openBasis(ctx); err != nil {
+		return nil, err
+	}
 	sealer, err := keyring.NewLocalSealer(o.SealingKey)
 	if err != nil {
 		return nil, err
 	}
-	if s.Ring, err = keyring.Open(ctx, keyring.Options{Pool: s.Pool, Log: s.Log, Sealer: sealer, Algorithms: algorithms(o.Trust)}); err != nil {
+	if s.Ring, err = keyring.Open(ctx, keyring.Options{Pool: s.Pool, Log: s.Log, Sealer: sealer, Algorithms: algorithms(s.Trust.Current())}); err != nil {
 		return nil, err
 	}
 	if s.Clients, err = grant.OpenClients(ctx, s.Pool); err != nil {
 		return nil, err
 	}
-	if err = s.Clients.DeclareClients(ctx, s.Log, o.Now(), o.Trust); err != nil {
+	if err = s.Clients.DeclareClients(ctx, s.Log, o.Now(), s.Trust.Current()); err != nil {
 		return nil, err
 	}
-	passkeys, err := passkey.New(passkey.Options{ID: issuer.Hostname(), Name: "Touchstone", Origin: o.Issuer, Metadata: func() attest.Metadata { return o.Metadata }})
+	passkeys, err := passkey.New(passkey.Options{ID: issuer.Hostname(), Name: "Touchstone", Origin: o.Issuer, Metadata: s.metadata, Trust: s.Trust.Current})
 	if err != nil {
 		return nil, err
 	}
@@ -112,15 +126,14 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive cookie key: %w", err)
 	}
-	inForce := func() *trust.Trust { return o.Trust }
-	flow := signin.New(signin.Options{Pool: s.Pool, Log: s.Log, Passkeys: passkeys, Trust: inForce, Secure: secure, CookieKey: cookieKey, Now: o.Now})
+	flow := signin.New(signin.Options{Pool: s.Pool, Log: s.Log, Passkeys: passkeys, Trust: s.Trust.Current, Secure: secure, CookieKey: cookieKey, Now: o.Now})
 	pages, err := frontend.New(frontend.Options{Issuer: o.Issuer, Pool: s.Pool, Log: s.Log, Passkeys: passkeys, SignIn: flow, Clients: s.Clients,
 		Logger: o.Log, Now: o.Now, Playground: o.Playground})
 	if err != nil {
 		return nil, err
 	}
 	protocol, err := provider.New(provider.Options{Issuer: o.Issuer, Pool: s.Pool, Log: s.Log, Ring: s.Ring, Clients: s.Clients, SignIn: flow,
-		Trust: inForce, ShowError: pages.Fail, Logger: o.Log, Now: o.Now})
+		Trust: s.Trust.Current, ShowError: pages.Fail, Logger: o.Log, Now: o.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -181,6 +194,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	defer cancel()
 	go s.Ring.Watch(ctx, s.options.Log)
 	go s.Clients.Watch(ctx, s.options.Log)
+	go s.Trust.Watch(ctx, s.options.Log, func() { s.trustChanged(ctx) })
+	go s.Metadata.Run(ctx, s.basisChanged)
+	go s.Judge.Run(ctx)
 	go s.sweep(ctx)
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	stopped := make(chan error, 1)

@@ -77,7 +77,8 @@ func (f *Flow) Finish(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	var session Session
 	err := f.options.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
 		proof, err := f.options.Passkeys.VerifyLogin(ctx, tx, now, passkey.Login{Ceremony: a.Ceremony, Browser: browser, Response: a.Response})
-		event := audit.Event{Action: audit.SignIn, UserID: string(proof.Credential.UserID), Credential: proof.Credential.AuthenticatorID}
+		event := audit.Event{Action: audit.SignIn, UserID: string(proof.Credential.UserID), Credential: proof.Credential.AuthenticatorID,
+			Details: found(proof.Credential.Findings)}
 		if err != nil {
 			if denial.Is(err, denial.CeremonyUnknown) || denial.Is(err, denial.CeremonyOtherBrowser) {
 				return audit.Event{}, err // nothing was consumed
@@ -104,6 +105,14 @@ func (f *Flow) Finish(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	return session, f.remember(w, r, identifier)
 }
 
+// found notes in the record which rules a passkey did not meet.
+func found(findings []trust.Finding) map[string]string {
+	if len(findings) == 0 {
+		return nil
+	}
+	return map[string]string{"rules_not_met": trust.Names(findings)}
+}
+
 // open makes the session that a proof earns, with its authentication frozen.
 func (f *Flow) open(p passkey.Proof, r *http.Request, now time.Time) Session {
 	t := f.options.Trust()
@@ -111,7 +120,7 @@ func (f *Flow) open(p passkey.Proof, r *http.Request, now time.Time) Session {
 		UserAgent: shorten(r.UserAgent()), Address: audit.OriginOf(r.Context()).Address, ThisBrowser: true}
 	s.Authentication = grant.Authentication{
 		UserID: p.User.ID, Credential: p.Credential.ID, AuthenticatorID: p.Credential.AuthenticatorID, Session: s.ID,
-		AuthTime: now, ACR: t.LevelOf(p.Facts), AMR: p.AMR,
+		AuthTime: now, ACR: t.LevelOf(p.Authenticator()), AMR: p.AMR,
 		Authenticator: claim.Authenticator{Attestation: p.Facts, AAGUID: p.AAGUID, Model: p.Model},
 		TrustVersion:  t.Version,
 	}

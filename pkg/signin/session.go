@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/touchstone-id/touchstone/pkg/account"
+	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/grant"
 )
@@ -44,7 +45,8 @@ func newSessionID() string { return uuid.NewString() }
 
 // Current returns the session of the request's browser. Denials: SignInRequired
 // without one; SessionEnded when it was revoked or has expired; UserSuspended;
-// CredentialRemoved when its passkey is gone or paused.
+// CredentialRemoved when its passkey is gone or paused; EvidenceChanged when it
+// lost a fact or level that the sign-in rests on.
 func (f *Flow) Current(r *http.Request) (Session, error) {
 	identifier := f.identifier(r)
 	if identifier.Empty() {
@@ -55,13 +57,16 @@ func (f *Flow) Current(r *http.Request) (Session, error) {
 	var frozen []byte
 	var revoked *time.Time
 	var usable bool
+	var facts claim.Facts
+	var levels []string
 	err := f.options.Pool.QueryRow(r.Context(), `
-		select s.id, s.user_id, a.handle, a.name, a.display_name, a.status, a.created_at, s.authentication, s.created_at, s.seen_at, s.expires_at, s.user_agent, s.address,
-			s.revoked_at, c.removed_at is null and c.quarantined_at is null
+		select s.id, s.user_id, a.handle, a.name, a.display_name, a.status, a.created_at,
+			array(select group_name from account_group g where g.user_id = a.id order by 1), s.authentication, s.created_at, s.seen_at, s.expires_at, s.user_agent, s.address,
+			s.revoked_at, c.removed_at is null and c.quarantined_at is null, c.facts, c.levels
 		from session s join account a on a.id = s.user_id join credential c on c.id = s.credential
 		where s.digest = $1`, identifier.Digest()).Scan(
-		&s.ID, &s.User.ID, &s.User.Handle, &s.User.Name, &s.User.DisplayName, &s.User.Status, &s.User.CreatedAt, &frozen, &s.CreatedAt, &s.SeenAt, &s.ExpiresAt, &s.UserAgent, &s.Address,
-		&revoked, &usable)
+		&s.ID, &s.User.ID, &s.User.Handle, &s.User.Name, &s.User.DisplayName, &s.User.Status, &s.User.CreatedAt, &s.User.Groups, &frozen, &s.CreatedAt, &s.SeenAt, &s.ExpiresAt, &s.UserAgent, &s.Address,
+		&revoked, &usable, &facts, &levels)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Session{}, denial.New(denial.SignInRequired, "")
@@ -76,6 +81,9 @@ func (f *Flow) Current(r *http.Request) (Session, error) {
 	}
 	if err := json.Unmarshal(frozen, &s.Authentication); err != nil {
 		return Session{}, fmt.Errorf("read session's authentication: %w", err)
+	}
+	if !s.Authentication.Founded(facts, levels) {
+		return Session{}, denial.New(denial.EvidenceChanged, "session %s", s.ID)
 	}
 	s.ThisBrowser = true
 	if now.Sub(s.SeenAt) > seenEvery {

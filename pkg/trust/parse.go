@@ -45,7 +45,13 @@ func Parse(name string, data []byte) (*Trust, error) {
 	if len(r.faults) > 0 {
 		return nil, errors.Join(r.faults...)
 	}
-	canonical, err := json.Marshal(file)
+	// What was written decides the version, not how this program keeps it: the
+	// same file has the same version in the next release.
+	var meaning any
+	if err := root.Decode(&meaning); err != nil {
+		return nil, fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	canonical, err := json.Marshal(meaning)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -147,3 +147,8 @@ func (t *Trust) FactsOf(level string) []claim.Fact {
 func (t *Trust) Wanted(r Requirement) []claim.Fact {
 	return claim.NewFacts(append(t.FactsOf(r.Level), r.Facts...)...)
 }
+
+// Empty returns a trust file that says nothing: the built-in levels, no rules, no APIs.
+func Empty() *Trust {
+	return &Trust{Version: "none", Levels: builtInLevels(), Consequences: map[string]string{}, MetadataGrace: defaultMetadataGrace}
+}

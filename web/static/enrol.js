@@ -35,6 +35,7 @@ $("go").addEventListener("click", async () => {
 		$("title").textContent = "Your passkey is ready";
 		$("lead").textContent = result.nickname;
 		$("summary").textContent = result.summary;
+		if (result.warning) show($("warning"), result.warning);
 		$("ready").hidden = true;
 		$("done").hidden = false;
 	} catch (error) {

@@ -25,6 +25,9 @@ document.addEventListener("click", (event) => {
 	case "remove":
 		if (confirm(`Remove “${item.querySelector(".nickname").textContent}” from your account? Applications that you opened with it lose their access. The passkey itself stays on the device until you delete it there.`)) act("/account/remove", { id });
 		break;
+	case "dismiss":
+		act("/account/dismiss", { id });
+		break;
 	case "revoke":
 		act("/account/revoke", { id });
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/postgres"
 )
 
 // Report says what became of a source.
@@ -190,4 +191,29 @@ func (k *Keeper) copy(ctx context.Context, s Source) (copied, error) {
 type parsed struct {
 	digest []byte
 	set    *Set
+}
+
+// Copy is the state of a source, as every replica sees it.
+type Copy struct {
+	Source     string
+	Number     int
+	NextUpdate time.Time
+	// VerifiedAt is when the BLOB was first believed, TriedAt when the source was last asked.
+	VerifiedAt, TriedAt time.Time
+	// Failures counts the attempts in vain since the last success.
+	Failures int
+	SHA256   []byte
+}
+
+// Copies returns the state of every source that was ever read, by name.
+func Copies(ctx context.Context, q postgres.Querier) ([]Copy, error) {
+	rows, err := q.Query(ctx, `select source, number, next_update, verified_at, tried_at, failures, digest as sha256 from metadata_blob order by source`)
+	if err != nil {
+		return nil, fmt.Errorf("read copies: %w", err)
+	}
+	copies, err := pgx.CollectRows(rows, pgx.RowToStructByName[Copy])
+	if err != nil {
+		return nil, fmt.Errorf("read copies: %w", err)
+	}
+	return copies, nil
 }

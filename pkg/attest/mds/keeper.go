@@ -120,20 +120,25 @@ func (k *Keeper) read(ctx context.Context, sources []Source) ([]Report, error) {
 	return reports, nil
 }
 
-// Status reports on the copies in the database and reads nothing else.
-func (k *Keeper) Status(ctx context.Context) ([]Report, error) {
+// Instead returns what would be in force if a set took the place of a source's
+// BLOB; an unknown source is one more.
+func (k *Keeper) Instead(source string, other *Set) *Set {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	reports := make([]Report, len(k.options.Sources))
-	for i, s := range k.options.Sources {
-		c, err := k.copy(ctx, s)
-		if err != nil {
-			return nil, fmt.Errorf("metadata %s: %w", s.Name, err)
+	var sets []*Set
+	placed := false
+	for _, s := range k.options.Sources {
+		switch known, ok := k.parsed[s.Name]; {
+		case s.Name == source:
+			sets, placed = append(sets, other), true
+		case ok:
+			sets = append(sets, known.set)
 		}
-		reports[i] = Report{Source: s.Name, Kept: c.set != nil, Err: c.unusable}
-		reports[i].describe(c)
 	}
-	return reports, nil
+	if !placed {
+		sets = append(sets, other)
+	}
+	return Merge(sets...)
 }
 
 // Reload takes the copies in the database into force. On a fault the metadata
