@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { copyFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import * as client from "openid-client";
-import { freePort, launch, metadata, person, shots, start } from "./touchstone.js";
+import { directory, freePort, launch, metadata, person, shots, start } from "./touchstone.js";
 
 let browser, attestation;
 
@@ -105,6 +106,80 @@ test("a foreign anchor attests nothing, and the gateway says what is missing", a
 	assert.match(await p.page.locator("#why").textContent(), /insufficient_user_authentication.*acr_values="phrh"/);
 	assert.match(await p.page.locator("#steps").textContent(), /Missing in authenticator_attestation: attested, hardware, metadata_current/);
 	await shoot(p.page, "playground-refused");
+});
+
+test("the model is reported as compromised while its owner is signed in", async (t) => {
+	const flags = metadata(attestation);
+	const touchstone = await running(t, ...flags);
+	const p = await person(browser);
+	await enrol(p, touchstone.link());
+	await signInAtPlayground(p, touchstone);
+	assert.equal(await call(p, "Refund an order"), "Passed: 200");
+	const blob = flags[0].slice("--metadata=".length), next = blob.replace("blob.jwt", "next.jwt");
+	const plan = touchstone.command("mds", "plan", next, ...flags);
+	assert.match(plan, /1 passkeys of 1 people were looked at; 1 change\. 1 refresh families end\./);
+	assert.match(plan, /Lose the API orders \/ refund \(1\):\s+Ada/);
+	assert.match(plan, /loses metadata_current; falls below phrh; because the metadata reports USER_KEY_REMOTE_COMPROMISE/);
+	assert.match(touchstone.command("authenticators", ...flags), /Ada .*Chromium Virtual Key .*FIDO_CERTIFIED_L1 .*usable .*phr phrh/);
+	copyFileSync(next, blob);
+	assert.match(touchstone.command("mds", "refresh", ...flags), /no\. 2, 1 models/);
+	for (let i = 0; !touchstone.command("audit", "tail").includes("fleet.rejudged"); i++) {
+		assert.ok(i < 100, "the fleet was not judged again");
+		await new Promise((resolve) => setTimeout(resolve, 100));
+	}
+	await p.page.getByRole("button", { name: "Refresh the token" }).click();
+	await p.page.getByText("has changed since you signed in").waitFor();
+	await shoot(p.page, "playground-ended");
+	await p.page.goto(touchstone.issuer + "/signin");
+	await p.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+	await p.page.getByText("has lost standing").waitFor();
+	await p.page.getByText("Model not in good standing").waitFor();
+	await shoot(p.page, "account-lost-standing");
+	await p.page.getByRole("button", { name: "I have read this" }).click();
+	await p.page.getByText("has lost standing").waitFor({ state: "detached" });
+	await signInAtPlayground(p, touchstone);
+	const claims = await p.page.locator("#claims").textContent();
+	assert.ok(claims.includes("attested:") && !claims.includes("metadata_current:"), "the new token does not tell the truth");
+	assert.equal(await call(p, "List the orders"), "Passed: 200");
+	assert.equal(await call(p, "Refund an order"), "Refused: 401");
+	assert.match(touchstone.command("authenticators", ...flags), /USER_KEY_REMOTE_COMPROMISE.*phrh: lacks metadata_current/);
+	assert.deepEqual(p.faults, []);
+});
+
+test("a trust file refuses a model at enrolment, and says which", async (t) => {
+	const flags = metadata(attestation), file = join(directory(), "trust.yaml");
+	const rules = (mode) => writeFileSync(file, `
+levels: [{name: company, facts: [uv, attested], models: {allow: [{vendor: Yubico}]}}]
+rules: [{name: company-keys, level: company, mode: ${mode}}]
+apis: [{name: orders, audience: "http://localhost/orders", path: /orders}]
+clients: [{id: playground, name: Playground, redirect_uris: ["http://localhost/cb"], scopes: [openid], apis: [orders]}]
+`);
+	rules("enforce");
+	const touchstone = await running(t, ...flags);
+	const p = await person(browser), q = await person(browser);
+	await enrol(p, touchstone.link());
+	assert.match(touchstone.command("trust", "plan", file, ...flags), /Locked out: no passkey left to sign in with \(1\):\s+Ada/);
+	assert.throws(() => touchstone.command("trust", "apply", file, ...flags), /not confirmed/);
+	touchstone.command("trust", "apply", file, "--yes", ...flags);
+	for (let i = 0; ; i++) {
+		assert.ok(i < 100, "the trust file did not reach the server");
+		await p.page.goto(touchstone.issuer + "/signin");
+		await p.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+		if (await p.page.getByText("We found: Chromium Virtual Key.").waitFor({ timeout: 1000 }).then(() => true, () => false)) break;
+	}
+	await shoot(p.page, "signin-model");
+	await q.page.goto(touchstone.command("user", "invite", "Bob", `--issuer=${touchstone.issuer}`));
+	await q.page.getByRole("button", { name: "Create a passkey" }).click();
+	await q.page.getByText("We found: Chromium Virtual Key.").waitFor();
+	await shoot(q.page, "enrol-model");
+	rules("warn, from: 2999-01-31");
+	touchstone.command("trust", "apply", file, ...flags);
+	for (let i = 0; ; i++) {
+		assert.ok(i < 100, "the trust file did not reach the server");
+		await q.page.getByRole("button", { name: "Try again" }).click();
+		if (await q.page.getByText("From 31 January 2999").waitFor({ timeout: 1000 }).then(() => true, () => false)) break;
+	}
+	await shoot(q.page, "enrol-warned");
 });
 
 test("a link works once, also in another browser", async (t) => {

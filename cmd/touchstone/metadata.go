@@ -89,7 +89,7 @@ func (f basisFlags) openBasis(ctx context.Context) (*opened, error) {
 	if o.pool, o.log, err = f.open(ctx); err != nil {
 		return nil, err
 	}
-	if o.keep, err = mds.Open(ctx, mds.Options{Pool: o.pool, Log: o.log, Sources: sources, Logger: zerolog.Nop(), Now: time.Now}); err == nil {
+	if o.keep, err = mds.Open(ctx, mds.Options{Pool: o.pool, Log: o.log, Sources: sources, Logger: zerolog.Nop(), Passive: true, Now: time.Now}); err == nil {
 		o.trust, err = fleet.OpenTrustFile(ctx, o.pool)
 	}
 	if err != nil {

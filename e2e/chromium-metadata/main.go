@@ -2,7 +2,8 @@
 // virtual authenticator, for the browser scenarios.
 //
 // It reads an attestation object (base64url) from standard input and writes
-// blob.jwt and roots.pem into the directory given. With "foreign" as a second
+// blob.jwt and roots.pem into the directory given, and next.jwt, the BLOB after
+// it, in which the model is compromised. With "foreign" as a second
 // argument the model is anchored at a stranger's root, so that nothing of it
 // can be attested.
 package main
@@ -73,14 +74,17 @@ func run() error {
 		}
 		root = stranger.Certificate
 	}
-	blob, err := service.BLOB(1, now.AddDate(0, 1, 0), passkeytest.Model{AAGUID: aaguid, Description: "Chromium Virtual Key",
-		Roots: []*x509.Certificate{root}, KeyProtection: []string{"hardware"}, Status: [][2]string{{"FIDO_CERTIFIED_L1", "2024-01-01"}}})
-	if err != nil {
-		return err
-	}
-	dir := os.Args[1]
-	if err := os.WriteFile(filepath.Join(dir, "blob.jwt"), blob, 0o644); err != nil {
-		return err
+	dir, status := os.Args[1], [][2]string{{"FIDO_CERTIFIED_L1", "2024-01-01"}}
+	for i, name := range []string{"blob.jwt", "next.jwt"} {
+		blob, err := service.BLOB(1+i, now.AddDate(0, 1, 0), passkeytest.Model{AAGUID: aaguid, Description: "Chromium Virtual Key",
+			Roots: []*x509.Certificate{root}, KeyProtection: []string{"hardware"}, Status: status})
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), blob, 0o644); err != nil {
+			return err
+		}
+		status = append(status, [2]string{"USER_KEY_REMOTE_COMPROMISE", "2024-06-01"})
 	}
 	return os.WriteFile(filepath.Join(dir, "roots.pem"), service.PEM(), 0o644)
 }

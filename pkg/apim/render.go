@@ -249,6 +249,10 @@ func (r *renderer) person(q trust.Requirement, api bool) {
 		r.open("required-claims")
 		r.claim(claim.IdentityType, "any", []string{claim.IdentityUser})
 		r.claim(claim.Attestation, "all", values)
+		if r.trust.ListsModels(q.Level) {
+			// Facts alone cannot hold a list of models; the level's name stands for it.
+			r.claim(claim.ACR, "any", r.trust.Accepting(q.Level))
+		}
 		r.close("required-claims")
 		r.close("validate-jwt")
 	}

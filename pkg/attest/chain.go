@@ -15,9 +15,17 @@ const zeroAAGUID = "00000000-0000-0000-0000-000000000000"
 // bindsModel are the formats in which the certified key signs the authenticator
 // data, and with it the AAGUID (WebAuthn L3 sections 8.2, 8.3, 8.4 and 8.8). A
 // fido-u2f signature covers neither AAGUID nor flags (section 8.6), and the
-// certificates of android-safetynet and compound statements are not in x5c:
-// there the AAGUID could be anything, and a borrowed public chain beside it.
-var bindsModel = []string{"packed", "tpm", "android-key", "apple"}
+// certificates of android-safetynet statements are not in x5c: there the AAGUID
+// could be anything, and a borrowed public chain beside it. In a compound
+// statement (section 8.9) every part verified, and the chain is that of a part
+// which binds the model: see BindsModel.
+var bindsModel = []string{"packed", "tpm", "android-key", "apple", "compound"}
+
+// BindsModel reports whether a statement of this format can prove the model: the
+// chain kept of a compound statement must come from such a part.
+func BindsModel(format string) bool {
+	return format != "compound" && slices.Contains(bindsModel, format)
+}
 
 // oidSubjectAltName marks the extension that a TPM's certificate makes critical
 // to name the TPM, not a host (WebAuthn L3 section 8.3.1). The WebAuthn library

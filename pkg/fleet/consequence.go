@@ -55,7 +55,7 @@ func (j *Judge) consequence(ctx context.Context, b Basis, c change, now time.Tim
 		if c.suspend {
 			ended, err = grant.RevokeCredential(ctx, tx, now, c.ID, string(audit.CredentialRejudged))
 		} else {
-			ended, err = grant.RevokeUnfounded(ctx, tx, now, c.ID, c.verdict.Facts, c.levels, string(audit.CredentialRejudged))
+			ended, err = grant.RevokeUnfounded(ctx, tx, now, c.ID, c.verdict.Facts, c.levels)
 		}
 		if err != nil {
 			return audit.Event{}, err
@@ -69,6 +69,10 @@ func (j *Judge) consequence(ctx context.Context, b Basis, c change, now time.Tim
 	})
 	if errors.Is(err, errUnchanged) {
 		return false, nil
+	}
+	if err == nil && (lost != "" || c.suspend) {
+		j.options.Logger.Warn().Str("person", string(c.UserID)).Str("authenticator", c.AuthenticatorID).Str("model", c.AAGUID).Str("lost", lost).
+			Bool("suspended", c.suspend).Strs("because", c.verdict.Because).Msg("a passkey lost standing")
 	}
 	return err == nil, err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/touchstone-id/touchstone/pkg/account"
+	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/postgres"
@@ -37,6 +38,7 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 	var tokenExpires time.Time
 	var revoked *time.Time
 	var active, usable bool
+	var why string
 	var facts claim.Facts
 	var levels []string
 	err := tx.QueryRow(ctx, `
@@ -45,9 +47,9 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 		where t.digest = $1 and t.spent_at is null and g.id = t.grant_id and a.id = g.user_id and c.id = g.credential
 			and ($3::text[] is null or $3 <@ g.scopes)
 		returning g.id::text, g.client_id, g.user_id, a.name, a.display_name, g.scopes, g.audience, g.authentication, g.expires_at,
-			t.expires_at, g.revoked_at, a.status = 'active', c.removed_at is null and c.quarantined_at is null, c.facts, c.levels`,
+			t.expires_at, g.revoked_at, g.revoked_why, a.status = 'active', c.removed_at is null and c.quarantined_at is null, c.facts, c.levels`,
 		p.Token.Digest(), now, p.Scopes).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &frozen, &g.ExpiresAt,
-		&tokenExpires, &revoked, &active, &usable, &facts, &levels)
+		&tokenExpires, &revoked, &why, &active, &usable, &facts, &levels)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return notRefreshed(ctx, tx, now, p)
 	}
@@ -60,6 +62,8 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 	switch {
 	case g.ClientID != p.ClientID:
 		err = denial.New(denial.RefreshOtherClient, "token of %s presented by %s", g.ClientID, p.ClientID)
+	case revoked != nil && why == whyRejudged:
+		return g, denial.New(denial.EvidenceChanged, "revoked at %s", revoked)
 	case revoked != nil:
 		return g, denial.New(denial.GrantRevoked, "revoked at %s", revoked)
 	case !now.Before(tokenExpires) || !now.Before(g.ExpiresAt):
@@ -72,8 +76,8 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 		err = denial.New(denial.EvidenceChanged, "")
 	}
 	if err != nil {
-		why, _ := denial.ReasonOf(err)
-		if fault := Revoke(ctx, tx, now, g.ID, string(why)); fault != nil {
+		reason, _ := denial.ReasonOf(err)
+		if fault := Revoke(ctx, tx, now, g.ID, string(reason)); fault != nil {
 			return Grant{}, fault
 		}
 		return g, err
@@ -162,14 +166,17 @@ func RevokeCredential(ctx context.Context, tx pgx.Tx, now time.Time, credential,
 	return int(tag.RowsAffected()), wrap(err, "revoke grants of a passkey")
 }
 
+// whyRejudged marks grants that ended because of what became of their passkey's model.
+const whyRejudged = string(audit.CredentialRejudged)
+
 // RevokeUnfounded ends every grant that rests on a fact which its passkey no
 // longer has, or on a level it no longer meets, and returns how many there were.
-func RevokeUnfounded(ctx context.Context, tx pgx.Tx, now time.Time, credential string, facts claim.Facts, levels []string, why string) (int, error) {
+func RevokeUnfounded(ctx context.Context, tx pgx.Tx, now time.Time, credential string, facts claim.Facts, levels []string) (int, error) {
 	tag, err := tx.Exec(ctx, `
 		update access_grant set revoked_at = $2, revoked_why = $5
 		where credential = $1 and revoked_at is null and (
 			not coalesce(authentication->'authenticator_attestation', '[]') - 'uv' <@ to_jsonb($3::text[])
-			or authentication->>'acr' <> '' and not authentication->>'acr' = any($4::text[]))`, credential, now, facts, levels, why)
+			or authentication->>'acr' <> '' and not authentication->>'acr' = any($4::text[]))`, credential, now, facts, levels, whyRejudged)
 	return int(tag.RowsAffected()), wrap(err, "revoke grants without foundation")
 }
 

@@ -11,8 +11,11 @@ import (
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/touchstone-id/touchstone/pkg/attest"
+	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/passkey/passkeytest"
 )
 
@@ -44,6 +47,37 @@ func BenchmarkVerifyLogin(b *testing.B) {
 		}
 		if _, err := rp.verifyLogin(*session, parsed, s); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkVerifyRegistration measures the part of a registration that reads and
+// writes nothing, with a full chain and the verdict under metadata.
+func BenchmarkVerifyRegistration(b *testing.B) {
+	w := newWorld(b)
+	w.trustModel("UPDATE_AVAILABLE", w.vendor.Certificate)
+	creation, session, err := w.rp.library.BeginRegistration(person{User: someone}, webauthn.WithCredentialParameters(algorithms))
+	if err != nil {
+		b.Fatal(err)
+	}
+	a := &passkeytest.Authenticator{AAGUID: model, Attestation: passkeytest.AttestPacked, CA: w.vendor}
+	options, err := json.Marshal(creation.Response)
+	if err != nil {
+		b.Fatal(err)
+	}
+	response, err := a.Create(options, origin)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		got, err := w.rp.verifyRegistration(someone, *session, response)
+		if err != nil {
+			b.Fatal(err)
+		}
+		v := w.rp.judge(attest.Evidence{Format: got.AttestationFormat, AAGUID: uuid.UUID(model).String(), Chain: got.chain, DeviceBound: true, RegisteredAt: w.now}, w.now)
+		if !v.Facts.Has(claim.FactAttested) {
+			b.Fatal(v.Because)
 		}
 	}
 }

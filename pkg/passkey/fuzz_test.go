@@ -81,7 +81,7 @@ func FuzzAttestationStatements(f *testing.F) {
 		f.Fatal(err)
 	}
 	var frame map[string]any
-	for _, kind := range []passkeytest.Attestation{passkeytest.AttestNone, passkeytest.AttestSelf, passkeytest.AttestPacked, passkeytest.AttestU2F, passkeytest.AttestTPM} {
+	for _, kind := range []passkeytest.Attestation{passkeytest.AttestNone, passkeytest.AttestSelf, passkeytest.AttestPacked, passkeytest.AttestU2F, passkeytest.AttestTPM, passkeytest.AttestCompound} {
 		a := &passkeytest.Authenticator{AAGUID: model, Attestation: kind, CA: ca}
 		response, err := a.Create(options, "http://localhost:8080")
 		if err != nil {

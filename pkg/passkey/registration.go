@@ -157,9 +157,20 @@ func (rp *RelyingParty) store(ctx context.Context, tx pgx.Tx, now time.Time, u a
 	return c, nil
 }
 
-// certificates returns the x5c chain of a statement, or nil.
+// certificates returns the x5c chain of a statement, or nil. Of a compound one
+// it is the chain of the first part that has one and binds the model; the
+// library has verified every part (WebAuthn L3 section 8.9).
 func certificates(object protocol.AttestationObject) [][]byte {
-	items, _ := object.AttStatement["x5c"].([]any)
+	for _, part := range object.SubStatements {
+		if chain := x5c(part.AttStatement); len(chain) > 0 && attest.BindsModel(part.Format) {
+			return chain
+		}
+	}
+	return x5c(object.AttStatement)
+}
+
+func x5c(statement map[string]any) [][]byte {
+	items, _ := statement["x5c"].([]any)
 	var chain [][]byte
 	for _, item := range items {
 		if der, ok := item.([]byte); ok {

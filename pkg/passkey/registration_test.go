@@ -68,6 +68,7 @@ func TestFactsFollowTheEvidence(t *testing.T) {
 		{"attested, hardware, certified", &passkeytest.Authenticator{AAGUID: model, Attestation: passkeytest.AttestPacked, CA: w.vendor}, "UPDATE_AVAILABLE", proved, hardware},
 		{"attested through an intermediate", &passkeytest.Authenticator{AAGUID: model, Attestation: passkeytest.AttestPacked, CA: middle}, "UPDATE_AVAILABLE", proved, hardware},
 		{"attested by a TPM", &passkeytest.Authenticator{AAGUID: model, Attestation: passkeytest.AttestTPM, CA: w.vendor, Attachment: "platform", Transports: []string{"internal"}}, "UPDATE_AVAILABLE", proved, hardware},
+		{"attested by one part of a compound statement", &passkeytest.Authenticator{AAGUID: model, Attestation: passkeytest.AttestCompound, CA: w.vendor}, "UPDATE_AVAILABLE", proved, hardware},
 		{"attested, Ed25519 key", &passkeytest.Authenticator{AAGUID: model, Attestation: passkeytest.AttestPacked, CA: w.vendor, Algorithm: passkeytest.EdDSA}, "UPDATE_AVAILABLE", proved, hardware},
 		{"attested, RSA key", &passkeytest.Authenticator{AAGUID: model, Attestation: passkeytest.AttestPacked, CA: w.vendor, Algorithm: passkeytest.RS256}, "UPDATE_AVAILABLE", proved, hardware},
 		{"attested by another CA of the same name", &passkeytest.Authenticator{AAGUID: model, Attestation: passkeytest.AttestPacked, CA: w.ca("Vendor root")}, "UPDATE_AVAILABLE", []claim.Fact{"device_bound", "uv"}, unknown},
@@ -135,6 +136,7 @@ func TestDishonestRegistrations(t *testing.T) {
 		{"broken self attestation", passkeytest.AttestSelf, lie{BreakSignature: true}, denial.AttestationInvalid},
 		{"broken U2F statement", passkeytest.AttestU2F, lie{BreakSignature: true}, denial.AttestationInvalid},
 		{"broken TPM statement", passkeytest.AttestTPM, lie{BreakSignature: true}, denial.AttestationInvalid},
+		{"broken compound statement", passkeytest.AttestCompound, lie{BreakSignature: true}, denial.AttestationInvalid},
 		{"AAGUID differs from the certificate", passkeytest.AttestPacked, lie{CertifiedAAGUID: make([]byte, 16)}, denial.AttestationInvalid},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -74,13 +74,17 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, Options{Trust: []byte(trustFile)}) }
+
+// newWorldOf serves with a trust file and metadata of the test's.
+func newWorldOf(t *testing.T, o Options) *world {
 	t.Helper()
 	w := &world{T: t, logs: &lockedBuffer{}}
 	var err error
 	w.http = httptest.NewUnstartedServer(nil)
 	issuer := "http://localhost:" + strings.Split(w.http.Listener.Addr().String(), ":")[1]
-	w.server, err = New(context.Background(), Options{Issuer: issuer, DatabaseURL: pgtest.URL(t), SealingKey: make([]byte, 32), TrustName: "trust.yaml", Trust: []byte(trustFile), Log: zerolog.New(w.logs)})
+	o.Issuer, o.DatabaseURL, o.SealingKey, o.TrustName, o.Log = issuer, pgtest.URL(t), make([]byte, 32), "trust.yaml", zerolog.New(w.logs)
+	w.server, err = New(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -631,7 +635,7 @@ func TestAccessEndsWithWhatItStandsOn(t *testing.T) {
 	for _, tt := range []struct{ name, sql string }{
 		{"person suspended", `update account set status = 'suspended'`},
 		{"passkey removed", `update credential set removed_at = now()`},
-		{"passkey quarantined", `update credential set quarantined_at = now()`},
+		{"passkey quarantined", `update credential set quarantined_at = now(), quarantined_why = 'clone'`},
 		{"grant revoked", `update access_grant set revoked_at = now(), revoked_why = 'test'`},
 		{"grant expired", `update access_grant set expires_at = now()`},
 	} {

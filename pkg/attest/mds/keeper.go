@@ -38,6 +38,8 @@ type Options struct {
 	Log     *audit.Log
 	Sources []Source
 	Logger  zerolog.Logger
+	// Passive keeps Open from reading files: only the copies count until Refresh is called.
+	Passive bool
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -57,8 +59,8 @@ type Keeper struct {
 	changed func()
 }
 
-// Open returns a keeper with the copies in the database and what the files
-// hold; nothing is fetched yet. Two sources of one name are an error.
+// Open returns a keeper with the copies in the database and, unless it is
+// passive, what the files hold; nothing is fetched yet. Two sources of one name are an error.
 func Open(ctx context.Context, o Options) (*Keeper, error) {
 	if err := check(o.Sources); err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func Open(ctx context.Context, o Options) (*Keeper, error) {
 	k.current.Store(Merge())
 	var files []Source
 	for _, s := range o.Sources {
-		if s.Path != "" {
+		if s.Path != "" && !o.Passive {
 			files = append(files, s)
 		}
 	}

@@ -28,7 +28,7 @@ type Authenticator struct {
 	AAGUID [16]byte
 	// Attestation is the statement that new credentials carry; empty means AttestNone.
 	Attestation Attestation
-	// CA signs the attestation certificate; needed for AttestPacked, AttestU2F and AttestTPM.
+	// CA signs the attestation certificate; needed for AttestPacked, AttestU2F, AttestTPM and AttestCompound.
 	CA *CA
 	// Algorithm is the COSE algorithm of new credentials, ES256 when 0. It is
 	// not compared with what the relying party offers.

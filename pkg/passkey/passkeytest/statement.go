@@ -23,6 +23,8 @@ const (
 	AttestU2F Attestation = "fido-u2f"
 	// AttestTPM certifies the key by a TPM's attestation key (section 8.3).
 	AttestTPM Attestation = "tpm"
+	// AttestCompound sends a self statement and a packed one together (section 8.9).
+	AttestCompound Attestation = "compound"
 )
 
 // statement builds the attestation object (WebAuthn L3 section 8).
@@ -43,10 +45,26 @@ func (a *Authenticator) statement(c *credential, data, client []byte) ([]byte, e
 	case AttestTPM:
 		format, err = "tpm", a.certified(stmt, a.CA.aik, a.certifyKey(stmt, c, data, client))
 	}
+	if err == nil && a.Attestation == AttestCompound {
+		return a.compound(c, data, client)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return canonical.Marshal(map[string]any{"fmt": format, "attStmt": stmt, "authData": data})
+}
+
+// compound builds an attestation object of two statements about one credential.
+func (a *Authenticator) compound(c *credential, data, client []byte) ([]byte, error) {
+	self, batch := map[string]any{}, map[string]any{}
+	if err := signStatement(self, c.key, a.toBeSigned(data, client)); err != nil {
+		return nil, err
+	}
+	if err := a.certified(batch, a.CA.leaf, a.toBeSigned(data, client)); err != nil {
+		return nil, err
+	}
+	return canonical.Marshal(map[string]any{"fmt": "compound", "authData": data,
+		"attStmt": []map[string]any{{"fmt": "packed", "attStmt": self}, {"fmt": "packed", "attStmt": batch}}})
 }
 
 // certified adds a chain to the statement and signs the message with its key.
