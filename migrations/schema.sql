@@ -12,6 +12,7 @@ table access_grant -- owner: grant; what a person gave a client: the family of i
   expires_at timestamp with time zone not null
   revoked_at timestamp with time zone
   revoked_why text not null default ''::text
+  audiences text[] not null default '{}'::text[]
   constraint access_grant_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(id)
   constraint access_grant_credential_fkey FOREIGN KEY (credential) REFERENCES credential(id)
   constraint access_grant_pkey PRIMARY KEY (id)
@@ -88,6 +89,10 @@ table authorization_request -- owner: grant; from the authorization endpoint to 
   code_expires_at timestamp with time zone
   redeemed_at timestamp with time zone
   grant_id uuid
+  audiences text[] not null default '{}'::text[]
+  acr_values text[] not null default '{}'::text[]
+  consented_at timestamp with time zone
+  declined_at timestamp with time zone
   constraint a_code_follows_a_sign_in CHECK (((code_digest IS NULL) OR (bound_at IS NOT NULL)))
   constraint a_redemption_follows_a_code CHECK (((redeemed_at IS NULL) OR (code_digest IS NOT NULL)))
   constraint authorization_request_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(id)
@@ -123,10 +128,27 @@ table client -- owner: grant; OAuth clients; secrets are 256-bit random and kept
   audiences text[] not null default '{}'::text[]
   created_at timestamp with time zone not null default clock_timestamp()
   deleted_at timestamp with time zone
+  settings jsonb not null default '{}'::jsonb
   constraint client_pkey PRIMARY KEY (id)
   constraint kind_is_known CHECK ((kind = ANY (ARRAY['public'::text, 'confidential'::text, 'workload'::text])))
   constraint origin_is_known CHECK ((origin = ANY (ARRAY['trust_file'::text, 'operator'::text])))
   CREATE UNIQUE INDEX client_pkey ON public.client USING btree (id)
+table client_assertion -- owner: grant; the jti of client assertions that were used, by SHA-256, until they expire
+  digest bytea not null
+  expires_at timestamp with time zone not null
+  constraint client_assertion_pkey PRIMARY KEY (digest)
+  CREATE INDEX client_assertion_by_expiry ON public.client_assertion USING btree (expires_at)
+  CREATE UNIQUE INDEX client_assertion_pkey ON public.client_assertion USING btree (digest)
+table consent -- owner: grant; what people agreed to give to clients that are not the operator's own
+  user_id text not null
+  client_id text not null
+  scopes text[] not null
+  audiences text[] not null
+  granted_at timestamp with time zone not null
+  constraint a_person_agrees_once_for_a_client PRIMARY KEY (user_id, client_id)
+  constraint consent_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(id)
+  constraint consent_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  CREATE UNIQUE INDEX a_person_agrees_once_for_a_client ON public.consent USING btree (user_id, client_id)
 table credential -- owner: passkey; public keys and the whole evidence of their registration
   id uuid not null
   user_id text not null
@@ -170,6 +192,29 @@ table credential -- owner: passkey; public keys and the whole evidence of their 
   CREATE UNIQUE INDEX authenticator_id_is_unique ON public.credential USING btree (authenticator_id)
   CREATE INDEX credential_by_user ON public.credential USING btree (user_id) WHERE (removed_at IS NULL)
   CREATE UNIQUE INDEX credential_pkey ON public.credential USING btree (id)
+table device_authorization -- owner: grant; device flows (RFC 8628) from the request to the redeemed code; codes by their SHA-256
+  device_digest bytea not null
+  user_digest bytea not null
+  client_id text not null
+  scopes text[] not null
+  audience text not null
+  address text not null default ''::text
+  opened_at timestamp with time zone not null
+  expires_at timestamp with time zone not null
+  authentication jsonb
+  user_id text
+  session text
+  approved_at timestamp with time zone
+  declined_at timestamp with time zone
+  redeemed_at timestamp with time zone
+  constraint device_authorization_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(id)
+  constraint device_authorization_pkey PRIMARY KEY (device_digest)
+  constraint device_authorization_session_fkey FOREIGN KEY (session) REFERENCES session(id)
+  constraint device_authorization_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
+  constraint user_code_is_unique UNIQUE (user_digest)
+  CREATE INDEX device_authorization_by_expiry ON public.device_authorization USING btree (expires_at)
+  CREATE UNIQUE INDEX device_authorization_pkey ON public.device_authorization USING btree (device_digest)
+  CREATE UNIQUE INDEX user_code_is_unique ON public.device_authorization USING btree (user_digest)
 table invitation -- owner: account; single-use enrolment links, by the SHA-256 of their secret
   digest bytea not null
   user_id text not null
@@ -192,6 +237,22 @@ table judgement -- owner: fleet; how far the credentials were judged on which me
   constraint judgement_pkey PRIMARY KEY (one)
   constraint there_is_one CHECK (one)
   CREATE UNIQUE INDEX judgement_pkey ON public.judgement USING btree (one)
+table logout_delivery -- owner: grant; back-channel logouts to deliver, with what became of them
+  id uuid not null
+  client_id text not null
+  uri text not null
+  user_id text not null
+  session text not null
+  created_at timestamp with time zone not null
+  attempts integer not null default 0
+  next_at timestamp with time zone not null
+  done_at timestamp with time zone
+  failed_at timestamp with time zone
+  last_error text not null default ''::text
+  constraint logout_delivery_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(id)
+  constraint logout_delivery_pkey PRIMARY KEY (id)
+  CREATE INDEX logout_delivery_due ON public.logout_delivery USING btree (next_at) WHERE ((done_at IS NULL) AND (failed_at IS NULL))
+  CREATE UNIQUE INDEX logout_delivery_pkey ON public.logout_delivery USING btree (id)
 table metadata_blob -- owner: attest/mds; the last good FIDO metadata BLOB of each source; number only grows
   source text not null
   number integer not null

@@ -44,7 +44,7 @@ var doors = map[string][]string{
 	"github.com/jackc/pgx":            {"postgres", "audit", "account", "keyring", "grant", "attest", "passkey", "signin", "fleet", "frontend", "provider", "server"},
 	"github.com/jackc/tern":           {"postgres"},
 	"github.com/alecthomas/kong":      {},
-	"github.com/go-jose/go-jose":      {"keyring", "gateway", "attest", "passkey"},
+	"github.com/go-jose/go-jose":      {"keyring", "gateway", "attest", "passkey", "provider"},
 	"github.com/fxamacker/cbor":       {"passkey"},
 	"net/http":                        {"attest", "provider", "frontend", "gateway", "server", "signin", "denial", "apim"},
 	"github.com/gorilla/securecookie": {"signin"},

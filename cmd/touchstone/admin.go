@@ -15,7 +15,6 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/grant"
 	"github.com/touchstone-id/touchstone/pkg/keyring"
-	"github.com/touchstone-id/touchstone/pkg/secret"
 )
 
 type userCommand struct {
@@ -128,87 +127,6 @@ func (f databaseFlags) act(ctx context.Context, name string, do func(pgx.Tx, acc
 		event.UserID = string(u.ID)
 		return event, err
 	})
-}
-
-type clientCommand struct {
-	List         listClients  `cmd:"" help:"List clients."`
-	Create       createClient `cmd:"" help:"Register a client; a secret is printed once."`
-	RotateSecret rotateSecret `cmd:"" help:"Add a secret, printed once; the older of two is dropped."`
-}
-
-type listClients struct{ databaseFlags }
-
-// Run prints a table.
-func (c *listClients) Run(ctx context.Context, out io.Writer) error {
-	pool, _, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	clients, err := grant.OpenClients(ctx, pool)
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tKIND\tNAME\tSCOPES\tREDIRECT URIS")
-	for _, c := range clients.All() {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.ID, c.Kind, c.Name, strings.Join(c.Scopes, " "), strings.Join(c.RedirectURIs, " "))
-	}
-	return w.Flush()
-}
-
-type createClient struct {
-	ID          string   `arg:"" help:"client_id."`
-	Name        string   `help:"What people read; the id by default."`
-	Kind        string   `default:"public" enum:"public,confidential,workload" help:"public, confidential or workload."`
-	RedirectURI []string `help:"Redirect URI; may be given more than once."`
-	Scope       []string `default:"openid" help:"Scope; may be given more than once."`
-	Audience    []string `help:"Audience of an API the client may call; may be given more than once."`
-	databaseFlags
-}
-
-// Run registers the client and prints its secret when it has one.
-func (c *createClient) Run(ctx context.Context, out io.Writer) error {
-	client := grant.Client{ID: grant.ClientID(c.ID), Name: c.Name, Kind: grant.Kind(c.Kind), RedirectURIs: c.RedirectURI, Scopes: c.Scope, Audiences: c.Audience,
-		GrantTypes: []string{"authorization_code", "refresh_token"}}
-	if client.Name == "" {
-		client.Name = c.ID
-	}
-	if client.Kind == grant.Workload {
-		client.GrantTypes = []string{"client_credentials"}
-	} else if len(client.RedirectURIs) == 0 {
-		return fmt.Errorf("a %s client needs --redirect-uri", c.Kind)
-	}
-	return c.secret(ctx, out, audit.ClientCreated, c.ID, func(tx pgx.Tx) (secret.Value, error) { return grant.CreateClient(ctx, tx, client) })
-}
-
-type rotateSecret struct {
-	ID string `arg:"" help:"client_id."`
-	databaseFlags
-}
-
-// Run prints the new secret.
-func (c *rotateSecret) Run(ctx context.Context, out io.Writer) error {
-	return c.secret(ctx, out, audit.ClientChanged, c.ID, func(tx pgx.Tx) (secret.Value, error) { return grant.RotateSecret(ctx, tx, grant.ClientID(c.ID)) })
-}
-
-// secret runs an act on a client and prints the secret that it returns.
-func (f databaseFlags) secret(ctx context.Context, out io.Writer, action audit.Action, id string, do func(pgx.Tx) (secret.Value, error)) error {
-	pool, log, err := f.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	var s secret.Value
-	err = log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
-		var err error
-		s, err = do(tx)
-		return audit.Event{Action: action, ClientID: id}, err
-	})
-	if err == nil && !s.Empty() {
-		_, err = fmt.Fprintln(out, s.Reveal())
-	}
-	return err
 }
 
 type keyCommand struct {

@@ -84,6 +84,8 @@ const (
 	TypeAccessToken = "at+jwt"
 	// TypeIDToken is the typ header of an ID token.
 	TypeIDToken = "JWT"
+	// TypeLogoutToken is the typ header of a logout token (OpenID Connect Back-Channel Logout section 2.4).
+	TypeLogoutToken = "logout+jwt"
 )
 
 // Values of the claim idtyp.

@@ -33,6 +33,16 @@ type AccessToken struct {
 	Metadata        string `json:"authenticator_metadata,omitempty"`
 	TrustVersion    string `json:"trust_version"`
 	SessionID       string `json:"sid,omitempty"`
+	// Act says who acts for the subject (RFC 8693 section 4.1); Actor repeats the
+	// innermost actor's sub for policies, which read no objects.
+	Act   *Actor `json:"act,omitempty"`
+	Actor string `json:"actor,omitempty"`
+}
+
+// Actor is a party that acts for somebody, for whom another may have acted before.
+type Actor struct {
+	Subject string `json:"sub"`
+	Act     *Actor `json:"act,omitempty"`
 }
 
 // IDToken is the payload of an ID token (OpenID Connect Core section 2). The

@@ -42,6 +42,16 @@ const (
 	SignInRequired      Reason = "sign_in_required"
 	SessionEnded        Reason = "session_ended"
 	LevelNotMet         Reason = "level_not_met"
+	LevelUnmet          Reason = "authentication_requirements_unmet"
+	ConsentRequired     Reason = "consent_required"
+	NonceRequired       Reason = "nonce_required"
+	ClaimsInvalid       Reason = "claims_parameter_invalid"
+	TooManyAttempts     Reason = "too_many_attempts"
+	DeviceCodeUnknown   Reason = "device_code_unknown"
+	DeviceExpired       Reason = "device_code_expired"
+	DevicePending       Reason = "device_authorization_pending"
+	DeviceSlowDown      Reason = "device_polls_too_fast"
+	SubjectTokenRefused Reason = "subject_token_refused"
 	CrossOriginRefused  Reason = "cross_origin_refused"
 	RequestTooLarge     Reason = "request_too_large"
 	PageNotFound        Reason = "page_not_found"
@@ -97,6 +107,7 @@ const (
 	askForLink = "Ask the person who sent you the link for a new one."
 	tryKey     = "Try again, or use another passkey."
 	askHelp    = "Contact your administrator."
+	developer  = "Tell the application's developer."
 )
 
 // catalogue holds every reason. A test holds that no constant is missing here
@@ -134,6 +145,16 @@ var catalogue = map[Reason]entry{
 	SignInRequired:      {"login_required", http.StatusUnauthorized, Text{"Please sign in", "This page needs you to be signed in.", "Sign in with your passkey."}},
 	SessionEnded:        {"login_required", http.StatusUnauthorized, Text{"Your session has ended", "You were signed out, here or from another device.", "Sign in with your passkey."}},
 	LevelNotMet:         {"access_denied", forbidden, Text{"This needs a stronger passkey", "The application asks for a kind of passkey that yours is not.", "Use a passkey that meets the requirement, such as a company security key."}},
+	LevelUnmet:          {"unmet_authentication_requirements", forbidden, Text{"This needs a stronger passkey", "The application asks for a kind of passkey that you did not use.", "Use a passkey that meets the requirement, such as a company security key."}},
+	ConsentRequired:     {"consent_required", forbidden, Text{"Your agreement is needed", "You have not agreed to give this application what it asks for.", "Start again from the application."}},
+	NonceRequired:       {"invalid_request", bad, Text{"The application must be updated", "The application protected its request neither with a code challenge (PKCE) nor with a nonce.", developer}},
+	ClaimsInvalid:       {"invalid_request", bad, Text{"Incomplete request", "The application's wishes about claims cannot be read.", developer}},
+	TooManyAttempts:     {"access_denied", http.StatusTooManyRequests, Text{"Too many attempts", "There were too many wrong codes in a short time.", "Wait ten minutes, then type the code that the device shows now."}},
+	DeviceCodeUnknown:   {"invalid_grant", bad, Text{"We do not know this code", "The code is mistyped, was already used, or is more than ten minutes old.", "Compare it with what the device shows, or start again on the device."}},
+	DeviceExpired:       {"expired_token", bad, Text{"This code has expired", "Nobody approved the device in time.", "Start again on the device."}},
+	DevicePending:       {"authorization_pending", bad, Text{"Not decided yet", "Nobody has approved the device yet.", "Approve it on the page that the device names."}},
+	DeviceSlowDown:      {"slow_down", bad, Text{"Too fast", "The device asks more often than it was told to.", developer}},
+	SubjectTokenRefused: {"invalid_request", bad, Text{"Token not exchanged", "The token may not be exchanged by this application for what it asked.", developer}},
 	CrossOriginRefused:  {"invalid_request", forbidden, Text{"Sent from another website", "This action was started by another website, so we did not carry it out.", "Open this page directly and try again."}},
 	RequestTooLarge:     {"invalid_request", http.StatusRequestEntityTooLarge, Text{"That was too much", "The request was larger than this page accepts.", tryAgain}},
 	PageNotFound:        {"invalid_request", http.StatusNotFound, Text{"There is nothing here", "The page you asked for does not exist.", "Go back to the start page."}},

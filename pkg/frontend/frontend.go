@@ -30,6 +30,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/grant"
 	"github.com/touchstone-id/touchstone/pkg/passkey"
 	"github.com/touchstone-id/touchstone/pkg/signin"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 	"github.com/touchstone-id/touchstone/web"
 )
 
@@ -41,7 +42,9 @@ type Options struct {
 	Passkeys *passkey.RelyingParty
 	SignIn   *signin.Flow
 	Clients  *grant.Clients
-	Logger   zerolog.Logger
+	// Trust returns the trust file in force: its titles say in words what clients ask for.
+	Trust  func() *trust.Trust
+	Logger zerolog.Logger
 	// Now is the clock.
 	Now func() time.Time
 	// Playground, when not nil, offers the playground.
@@ -50,6 +53,7 @@ type Options struct {
 
 // Frontend serves the pages.
 type Frontend struct {
+	codes   attempts
 	options Options
 	pages   map[string]*template.Template
 	static  map[string]asset
@@ -84,6 +88,13 @@ func (f *Frontend) routes() []route {
 		{"POST /account/remove", f.remove},
 		{"POST /account/revoke", f.revoke},
 		{"POST /account/dismiss", f.dismiss},
+		{"POST /account/withdraw", f.withdraw},
+		{"POST /signin/decline", f.decline},
+		{"GET /consent", f.consent},
+		{"POST /consent", f.agree},
+		{"GET /device", f.device},
+		{"POST /device/find", f.findDevice},
+		{"POST /device/decide", f.decideDevice},
 		{"GET /static/{version}/{file}", f.serveStatic},
 		{"/", func(http.ResponseWriter, *http.Request) error { return denial.New(denial.PageNotFound, "") }},
 	}
@@ -95,7 +106,7 @@ func (f *Frontend) routes() []route {
 
 // New parses every page and returns the frontend.
 func New(o Options) (*Frontend, error) {
-	f := &Frontend{options: o, pages: map[string]*template.Template{}, static: map[string]asset{}}
+	f := &Frontend{options: o, pages: map[string]*template.Template{}, static: map[string]asset{}, codes: attempts{wrong: map[string][]time.Time{}}}
 	if err := f.loadStatic(); err != nil {
 		return nil, err
 	}
@@ -150,7 +161,7 @@ func (f *Frontend) loadPages() error {
 		}
 		return f.prefix + name, nil
 	}}
-	for _, name := range []string{"home", "enrol", "signin", "signout", "error", "playground"} {
+	for _, name := range []string{"home", "enrol", "signin", "signout", "error", "playground", "consent", "device", "formpost"} {
 		page, err := template.New("base").Funcs(functions).ParseFS(web.Files, "pages/base.tmpl", "pages/"+name+".tmpl")
 		if err != nil {
 			return fmt.Errorf("parse page %s: %w", name, err)
@@ -223,6 +234,11 @@ type page struct {
 	Passkeys            []passkeyCard
 	Sessions            []sessionCard
 	Notices             []noticeCard
+	Applications        []applicationCard
+	Permissions         []string
+	StepUp              string
+	Action              string
+	Fields              map[string]string
 	Playground          bool
 	Tour                *tour
 }

@@ -54,6 +54,9 @@ func (f *Frontend) home(w http.ResponseWriter, r *http.Request) error {
 	if p.Notices, err = f.notices(r, session.User.ID); err != nil {
 		return err
 	}
+	if p.Applications, err = f.applications(r, session.User.ID); err != nil {
+		return err
+	}
 	sessions, err := f.options.SignIn.Sessions(r.Context(), r)
 	if err != nil {
 		return err

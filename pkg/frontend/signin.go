@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
+	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/grant"
 	"github.com/touchstone-id/touchstone/pkg/secret"
@@ -23,9 +26,58 @@ func (f *Frontend) signIn(w http.ResponseWriter, r *http.Request) error {
 		if !ok {
 			return denial.New(denial.ClientUnknown, "client %s", request.ClientID)
 		}
-		p.Client = client.Name
+		p.Client, p.StepUp = client.Name, f.stepUp(request)
 	}
 	return f.draw(w, http.StatusOK, "signin", p)
+}
+
+// stepUp says in words what kind of passkey a request asks for, or "" when any will do.
+func (f *Frontend) stepUp(request grant.Request) string {
+	t := f.options.Trust()
+	for _, level := range request.ACRValues {
+		var words []string
+		for _, fact := range t.FactsOf(level) {
+			if fact != claim.FactUV && fact != claim.FactMetadataCurrent {
+				words = append(words, fact.Meaning())
+			}
+		}
+		if len(words) > 0 {
+			return "It asks for a passkey of which we know that " + strings.Join(words, ", and that ") + "."
+		}
+	}
+	if request.MaxAge != nil || slices.Contains(request.Prompt, "login") {
+		return "It asks you to sign in anew, to be sure that it is still you."
+	}
+	return ""
+}
+
+// answer is what a script sends about an authorization request.
+type answer struct {
+	Request secret.Value `json:"request"`
+	Agree   bool         `json:"agree"`
+}
+
+// decline ends a sign-in that the person does not want; the application is told.
+func (f *Frontend) decline(w http.ResponseWriter, r *http.Request) error {
+	var in answer
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	return f.declined(w, r, in.Request)
+}
+
+func (f *Frontend) declined(w http.ResponseWriter, r *http.Request, id secret.Value) error {
+	if _, err := grant.Decline(r.Context(), f.options.Pool, f.options.Now(), id, f.options.SignIn.BrowserOf(r)); err != nil {
+		return err
+	}
+	back(w, id)
+	return nil
+}
+
+// back sends the script to the callback of its request. A form's redirect would
+// fall under the page's form-action policy, which knows no application.
+func back(w http.ResponseWriter, id secret.Value) {
+	writeJSON(w, http.StatusOK, map[string]string{"location": "/authorize/callback?" + url.Values{"request": {id.Reveal()}}.Encode()})
 }
 
 // signInOptions starts an assertion for this browser.

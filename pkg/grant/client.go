@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/touchstone-id/touchstone/pkg/secret"
 )
@@ -37,6 +38,52 @@ type Client struct {
 	GrantTypes             []string
 	Scopes                 []string
 	Audiences              []string
+	Settings               Settings
+}
+
+// Settings are what a client's registration says beside its identity; the zero
+// value is the strict default.
+type Settings struct {
+	// FirstParty clients are the operator's own: people are not asked to agree.
+	FirstParty bool `json:"first_party,omitempty"`
+	// AuthMethod is the one way in which the client proves itself; empty means
+	// none for public clients, and a secret in header or body for others.
+	AuthMethod string `json:"token_endpoint_auth_method,omitempty"`
+	// JWKS is a JWK Set with the client's public keys, JWKSURI where to fetch it.
+	JWKS    string `json:"jwks,omitempty"`
+	JWKSURI string `json:"jwks_uri,omitempty"`
+	// PKCEExempt lets a confidential client leave the code challenge out and send a nonce.
+	PKCEExempt bool `json:"pkce_exempt,omitempty"`
+	// IDTokenAlgorithm signs the client's ID tokens; empty means RS256.
+	IDTokenAlgorithm string `json:"id_token_signed_response_alg,omitempty"`
+	// BackchannelLogoutURI is told when a session ends; empty tells nobody.
+	BackchannelLogoutURI string `json:"backchannel_logout_uri,omitempty"`
+	// Sector gives the client pairwise subjects; empty means public ones.
+	Sector string `json:"sector,omitempty"`
+	// Serves lists the audiences that the client is the resource server of: it
+	// may introspect and exchange tokens for them.
+	Serves []string `json:"serves,omitempty"`
+	// TokenLifetime shortens the life of access tokens; zero leaves it to the API.
+	TokenLifetime time.Duration `json:"token_lifetime,omitempty"`
+}
+
+// The ways in which clients prove themselves (OpenID Connect Core section 9).
+const (
+	AuthNone          = "none"
+	AuthSecretBasic   = "client_secret_basic"
+	AuthSecretPost    = "client_secret_post"
+	AuthPrivateKeyJWT = "private_key_jwt"
+)
+
+// AllowsAuth reports whether the client may prove itself in this way.
+func (c Client) AllowsAuth(method string) bool {
+	switch {
+	case c.Kind == Public:
+		return method == AuthNone
+	case c.Settings.AuthMethod == "":
+		return method == AuthSecretBasic || method == AuthSecretPost
+	}
+	return method == c.Settings.AuthMethod
 }
 
 // AllowsGrant reports whether the client may use the grant type.

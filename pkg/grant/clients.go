@@ -64,7 +64,7 @@ func (c *Clients) All() []Client {
 // Reload reads the registry again. Until it succeeds the old one stays.
 func (c *Clients) Reload(ctx context.Context) error {
 	rows, err := c.pool.Query(ctx, `
-		select id, name, kind, secret_digests, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences
+		select id, name, kind, secret_digests, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, settings
 		from client where deleted_at is null`)
 	if err != nil {
 		return fmt.Errorf("read clients: %w", err)
@@ -107,14 +107,14 @@ func CreateClient(ctx context.Context, tx pgx.Tx, c Client) (secret.Value, error
 		}
 	}
 	c.SecretDigests = [][]byte{}
-	if c.Kind != Public {
+	if c.Kind != Public && c.Settings.AuthMethod != AuthPrivateKeyJWT {
 		s = secret.New()
 		c.SecretDigests = [][]byte{s.Digest()}
 	}
 	tag, err := tx.Exec(ctx, `
-		insert into client (id, name, kind, origin, secret_digests, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do nothing`,
-		c.ID, c.Name, c.Kind, originOperator, c.SecretDigests, list(c.RedirectURIs), list(c.PostLogoutRedirectURIs), list(c.GrantTypes), list(c.Scopes), list(c.Audiences))
+		insert into client (id, name, kind, origin, secret_digests, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, settings)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (id) do nothing`,
+		c.ID, c.Name, c.Kind, originOperator, c.SecretDigests, list(c.RedirectURIs), list(c.PostLogoutRedirectURIs), list(c.GrantTypes), list(c.Scopes), list(c.Audiences), c.Settings)
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("create client: %w", err)
 	}
@@ -160,16 +160,16 @@ func Declare(ctx context.Context, tx pgx.Tx, now time.Time, t *trust.Trust) ([]C
 		ids = append(ids, declared.ID)
 		var id ClientID
 		err := tx.QueryRow(ctx, `
-			insert into client as c (id, name, kind, origin, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+			insert into client as c (id, name, kind, origin, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, settings)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			on conflict (id) do update set name = excluded.name, kind = excluded.kind, origin = excluded.origin,
 				redirect_uris = excluded.redirect_uris, post_logout_redirect_uris = excluded.post_logout_redirect_uris,
-				grant_types = excluded.grant_types, scopes = excluded.scopes, audiences = excluded.audiences, deleted_at = null
-			where (c.name, c.kind, c.origin, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.deleted_at)
+				grant_types = excluded.grant_types, scopes = excluded.scopes, audiences = excluded.audiences, settings = excluded.settings, deleted_at = null
+			where (c.name, c.kind, c.origin, c.redirect_uris, c.post_logout_redirect_uris, c.grant_types, c.scopes, c.audiences, c.settings, c.deleted_at)
 				is distinct from (excluded.name, excluded.kind, excluded.origin, excluded.redirect_uris, excluded.post_logout_redirect_uris,
-				excluded.grant_types, excluded.scopes, excluded.audiences, null)
+				excluded.grant_types, excluded.scopes, excluded.audiences, excluded.settings, null)
 			returning id`,
-			c.ID, c.Name, c.Kind, originTrustFile, list(c.RedirectURIs), list(c.PostLogoutRedirectURIs), list(c.GrantTypes), list(c.Scopes), list(c.Audiences)).Scan(&id)
+			c.ID, c.Name, c.Kind, originTrustFile, list(c.RedirectURIs), list(c.PostLogoutRedirectURIs), list(c.GrantTypes), list(c.Scopes), list(c.Audiences), c.Settings).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue
 		}
@@ -222,10 +222,15 @@ func (c *Clients) DeclareClients(ctx context.Context, log *audit.Log, now time.T
 // fromTrust translates a declaration.
 func fromTrust(t *trust.Trust, d trust.Client) Client {
 	c := Client{ID: ClientID(d.ID), Name: d.Name, Kind: Kind(d.Kind), RedirectURIs: d.RedirectURIs,
-		PostLogoutRedirectURIs: d.PostLogoutRedirectURIs, GrantTypes: d.GrantTypes, Scopes: d.Scopes}
+		PostLogoutRedirectURIs: d.PostLogoutRedirectURIs, GrantTypes: d.GrantTypes, Scopes: d.Scopes,
+		Settings: Settings{FirstParty: d.FirstParty, AuthMethod: d.AuthMethod, JWKS: d.JWKS, JWKSURI: d.JWKSURI, PKCEExempt: d.PKCEExempt,
+			IDTokenAlgorithm: d.IDTokenAlgorithm, BackchannelLogoutURI: d.BackchannelLogoutURI, Sector: d.Sector, TokenLifetime: d.TokenLifetime}}
 	for _, a := range t.APIs {
 		if slices.Contains(d.APIs, a.Name) {
 			c.Audiences = append(c.Audiences, a.Audience)
+		}
+		if slices.Contains(d.Serves, a.Name) {
+			c.Settings.Serves = append(c.Settings.Serves, a.Audience)
 		}
 	}
 	return c
@@ -245,4 +250,29 @@ func list(texts []string) []string {
 		return []string{}
 	}
 	return texts
+}
+
+// ErrNoClient is returned when nobody has the id.
+var ErrNoClient = errors.New("no client with this id")
+
+// DeleteClient removes an operator's client and ends its grants, inside the act
+// that records it. One that the trust file declares is deleted there.
+func DeleteClient(ctx context.Context, tx pgx.Tx, now time.Time, id ClientID) error {
+	var origin string
+	err := tx.QueryRow(ctx, `select origin from client where id = $1 and deleted_at is null for update`, id).Scan(&origin)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return ErrNoClient
+	case err != nil:
+		return fmt.Errorf("delete client: %w", err)
+	case origin == originTrustFile:
+		return errors.New("the trust file declares this client: take it out there")
+	}
+	if _, err := tx.Exec(ctx, `update client set deleted_at = $2, secret_digests = '{}' where id = $1`, id, now); err != nil {
+		return fmt.Errorf("delete client: %w", err)
+	}
+	if err := revokeClient(ctx, tx, now, id); err != nil {
+		return err
+	}
+	return announceClients(ctx, tx)
 }

@@ -38,8 +38,10 @@ type Grant struct {
 	UserName        string
 	UserDisplayName string
 	Scopes          []string
-	Audience        string
-	Nonce           string
+	// Audience is that of the next access token, one of Audiences.
+	Audience  string
+	Audiences []string
+	Nonce     string
 	// Authentication is nil for a workload.
 	Authentication *Authentication
 	// RefreshToken is empty unless offline_access was granted.
@@ -54,6 +56,8 @@ type RedeemParams struct {
 	ClientID    ClientID
 	RedirectURI string
 	Verifier    secret.Value
+	// Audience is which of the request's audiences the first token is for; empty leaves it to the request.
+	Audience string
 }
 
 // redeemed is a consumed code with the state it is judged by.
@@ -66,6 +70,7 @@ type redeemed struct {
 	codeExpiresAt  time.Time
 	nonce          string
 	audience       string
+	audiences      []string
 	scopes         []string
 	authentication []byte
 	name, display  string
@@ -93,9 +98,9 @@ func Redeem(ctx context.Context, tx pgx.Tx, now time.Time, p RedeemParams) (Gran
 		from account a, credential c, session s
 		where r.code_digest = $1 and r.redeemed_at is null
 			and a.id = r.user_id and c.id = (r.authentication->>'credential')::uuid and s.id = r.session
-		returning r.client_id, r.user_id, r.session, r.redirect_uri, r.code_challenge, r.code_expires_at, r.nonce, r.audience, r.scopes, r.authentication,
+		returning r.client_id, r.user_id, r.session, r.redirect_uri, r.code_challenge, r.code_expires_at, r.nonce, r.audience, r.audiences, r.scopes, r.authentication,
 			a.name, a.display_name, a.status = 'active', c.removed_at is null and c.quarantined_at is null, s.revoked_at is null, c.facts, c.levels`,
-		p.Code.Digest(), now, id).Scan(&c.clientID, &c.userID, &c.session, &c.redirectURI, &c.challenge, &c.codeExpiresAt, &c.nonce, &c.audience, &c.scopes, &c.authentication,
+		p.Code.Digest(), now, id).Scan(&c.clientID, &c.userID, &c.session, &c.redirectURI, &c.challenge, &c.codeExpiresAt, &c.nonce, &c.audience, &c.audiences, &c.scopes, &c.authentication,
 		&c.name, &c.display, &c.active, &c.usable, &c.sessionLive, &c.facts, &c.levels)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return replayed(ctx, tx, now, p)
@@ -104,7 +109,10 @@ func Redeem(ctx context.Context, tx pgx.Tx, now time.Time, p RedeemParams) (Gran
 		return Grant{}, fmt.Errorf("redeem code: %w", err)
 	}
 	g := Grant{ID: id.String(), ClientID: c.clientID, UserID: c.userID, UserName: c.name, UserDisplayName: c.display,
-		Scopes: c.scopes, Audience: c.audience, Nonce: c.nonce, ExpiresAt: now.Add(Life)}
+		Scopes: c.scopes, Audience: c.audience, Audiences: c.audiences, Nonce: c.nonce, ExpiresAt: now.Add(Life)}
+	if p.Audience != "" {
+		g.Audience = p.Audience
+	}
 	if c.frozen, err = thaw(c.authentication); err != nil {
 		return Grant{}, err
 	}
@@ -127,8 +135,20 @@ func (c redeemed) judge(now time.Time, p RedeemParams) error {
 		return denial.New(denial.CodeExpired, "expired at %s", c.codeExpiresAt)
 	case c.redirectURI != p.RedirectURI:
 		return denial.New(denial.CodeRedirectMismatch, "")
-	case p.Verifier.Empty() || subtle.ConstantTimeCompare([]byte(challenge), []byte(c.challenge)) != 1:
+	case c.challenge == "" && !p.Verifier.Empty():
+		// A verifier without a challenge means that somebody took the challenge away (RFC 9700 section 2.1.1).
+		return denial.New(denial.VerifierMismatch, "no challenge was sent")
+	case c.challenge != "" && (p.Verifier.Empty() || subtle.ConstantTimeCompare([]byte(challenge), []byte(c.challenge)) != 1):
 		return denial.New(denial.VerifierMismatch, "")
+	case p.Audience != "" && !slices.Contains(c.audiences, p.Audience):
+		return denial.New(denial.ResourceInvalid, "resource %.200q is not among %q", p.Audience, c.audiences)
+	}
+	return c.stands()
+}
+
+// stands decides whether the sign-in behind a code still stands.
+func (c redeemed) stands() error {
+	switch {
 	case !c.active:
 		return denial.New(denial.UserSuspended, "")
 	case !c.usable:
@@ -178,13 +198,13 @@ func (g *Grant) store(ctx context.Context, tx pgx.Tx, now time.Time, session str
 	}
 	_, err = tx.Exec(ctx, `
 		with g as (
-			insert into access_grant (id, client_id, user_id, credential, session, scopes, audience, authentication, created_at, expires_at)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id
+			insert into access_grant (id, client_id, user_id, credential, session, scopes, audience, audiences, authentication, created_at, expires_at)
+			values ($1, $2, $3, $4, $5, $6, $7, $13, $8, $9, $10) returning id
 		)
 		insert into refresh_token (digest, grant_id, issued_at, expires_at)
 		select $11::bytea, id, $9::timestamptz, $12::timestamptz from g where $11::bytea is not null`,
 		g.ID, g.ClientID, g.UserID, g.Authentication.Credential, session, list(g.Scopes), g.Audience, frozen, now, g.ExpiresAt,
-		digest, now.Add(RefreshIdle))
+		digest, now.Add(RefreshIdle), list(g.Audiences))
 	if err != nil {
 		return fmt.Errorf("store grant: %w", err)
 	}
@@ -200,7 +220,7 @@ func IssueToWorkload(ctx context.Context, tx pgx.Tx, now time.Time, c Client, sc
 		return Grant{}, fmt.Errorf("make grant id: %w", err)
 	}
 	g := Grant{ID: id.String(), ClientID: c.ID, Scopes: scopes, Audience: audience, ExpiresAt: now.Add(time.Hour)}
-	_, err = tx.Exec(ctx, `insert into access_grant (id, client_id, scopes, audience, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)`,
+	_, err = tx.Exec(ctx, `insert into access_grant (id, client_id, scopes, audience, audiences, created_at, expires_at) values ($1, $2, $3, $4, array[$4], $5, $6)`,
 		g.ID, g.ClientID, list(g.Scopes), g.Audience, now, g.ExpiresAt)
 	if err != nil {
 		return Grant{}, fmt.Errorf("store workload grant: %w", err)

@@ -23,6 +23,11 @@ type RefreshParams struct {
 	ClientID ClientID
 	// Scopes narrows the scopes of the next access token; nil keeps all.
 	Scopes []string
+	// Audience is which API the next access token is for; empty means that of the
+	// grant. It must be one of the grant's, or of Also, or nothing is spent.
+	Audience string
+	// Also lists the audiences that the client may have beyond those of the grant.
+	Also []string
 }
 
 // Refresh spends a refresh token by one guarded update and replaces it. A
@@ -45,10 +50,10 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 		update refresh_token t set spent_at = $2
 		from access_grant g, account a, credential c
 		where t.digest = $1 and t.spent_at is null and g.id = t.grant_id and a.id = g.user_id and c.id = g.credential
-			and ($3::text[] is null or $3 <@ g.scopes)
-		returning g.id::text, g.client_id, g.user_id, a.name, a.display_name, g.scopes, g.audience, g.authentication, g.expires_at,
+			and ($3::text[] is null or $3 <@ g.scopes) and ($4 = '' or $4 = any(g.audiences) or $4 = any($5::text[]))
+		returning g.id::text, g.client_id, g.user_id, a.name, a.display_name, g.scopes, g.audience, g.audiences, g.authentication, g.expires_at,
 			t.expires_at, g.revoked_at, g.revoked_why, a.status = 'active', c.removed_at is null and c.quarantined_at is null, c.facts, c.levels`,
-		p.Token.Digest(), now, p.Scopes).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &frozen, &g.ExpiresAt,
+		p.Token.Digest(), now, p.Scopes, p.Audience, list(p.Also)).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &g.Audiences, &frozen, &g.ExpiresAt,
 		&tokenExpires, &revoked, &why, &active, &usable, &facts, &levels)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return notRefreshed(ctx, tx, now, p)
@@ -85,6 +90,9 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 	if p.Scopes != nil {
 		g.Scopes = p.Scopes
 	}
+	if p.Audience != "" {
+		g.Audience = p.Audience
+	}
 	return g, g.replaceToken(ctx, tx, now)
 }
 
@@ -107,16 +115,18 @@ func (g *Grant) replaceToken(ctx context.Context, tx pgx.Tx, now time.Time) erro
 // from one that comes again, and ends the grant of the latter.
 func notRefreshed(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Grant, error) {
 	var g Grant
-	var spent bool
+	var spent, scopesFit bool
 	err := tx.QueryRow(ctx, `
-		select g.id::text, g.client_id, coalesce(g.user_id, ''), t.spent_at is not null
+		select g.id::text, g.client_id, coalesce(g.user_id, ''), t.spent_at is not null, $2::text[] is null or $2 <@ g.scopes
 		from refresh_token t join access_grant g on g.id = t.grant_id where t.digest = $1`,
-		p.Token.Digest()).Scan(&g.ID, &g.ClientID, &g.UserID, &spent)
+		p.Token.Digest(), p.Scopes).Scan(&g.ID, &g.ClientID, &g.UserID, &spent, &scopesFit)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Grant{}, denial.New(denial.RefreshUnknown, "")
 	case err != nil:
 		return Grant{}, fmt.Errorf("look for a replayed refresh token: %w", err)
+	case !spent && scopesFit:
+		return Grant{}, denial.New(denial.ResourceInvalid, "resource %.200q", p.Audience)
 	case !spent:
 		return Grant{}, denial.New(denial.ScopeWidened, "asked for %q", p.Scopes)
 	}
@@ -154,8 +164,12 @@ func RevokeToken(ctx context.Context, tx pgx.Tx, now time.Time, token secret.Val
 	return g, nil
 }
 
-// RevokeSession ends every grant of a browser session and returns how many there were.
+// RevokeSession ends every grant of a browser session and returns how many there
+// were. Clients that asked for it are told by back-channel logout.
 func RevokeSession(ctx context.Context, tx pgx.Tx, now time.Time, session, why string) (int, error) {
+	if err := queueLogouts(ctx, tx, now, session); err != nil {
+		return 0, err
+	}
 	tag, err := tx.Exec(ctx, `update access_grant set revoked_at = $2, revoked_why = $3 where session = $1 and revoked_at is null`, session, now, why)
 	return int(tag.RowsAffected()), wrap(err, "revoke grants of a session")
 }
@@ -205,11 +219,11 @@ func Standing(ctx context.Context, q postgres.Querier, now time.Time, grantID st
 	var g Grant
 	var frozen []byte
 	err := q.QueryRow(ctx, `
-		select g.id::text, g.client_id, coalesce(g.user_id, ''), coalesce(a.name, ''), coalesce(a.display_name, ''), g.scopes, g.audience, g.authentication, g.expires_at
+		select g.id::text, g.client_id, coalesce(g.user_id, ''), coalesce(a.name, ''), coalesce(a.display_name, ''), g.scopes, g.audience, g.audiences, g.authentication, g.expires_at
 		from access_grant g left join account a on a.id = g.user_id left join credential c on c.id = g.credential
 		where g.id = $1 and g.revoked_at is null and g.expires_at > $2
 			and (g.user_id is null or a.status = 'active' and c.removed_at is null and c.quarantined_at is null)`,
-		grantID, now).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &frozen, &g.ExpiresAt)
+		grantID, now).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &g.Audiences, &frozen, &g.ExpiresAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Grant{}, denial.New(denial.TokenInvalid, "the grant does not stand")
 	}

@@ -36,8 +36,15 @@ type Authentication struct {
 	ACR             string    `json:"acr"`
 	AMR             []string  `json:"amr"`
 	claim.Authenticator
-	Metadata     string `json:"metadata"`
-	TrustVersion string `json:"trust_version"`
+	// Levels are all the levels met, of which ACR is the highest.
+	Levels       []string `json:"levels,omitempty"`
+	Metadata     string   `json:"metadata"`
+	TrustVersion string   `json:"trust_version"`
+}
+
+// Meets reports whether the sign-in has one of the levels; no levels are met by any.
+func (a Authentication) Meets(levels []string) bool {
+	return len(levels) == 0 || slices.ContainsFunc(levels, func(l string) bool { return l == a.ACR || slices.Contains(a.Levels, l) })
 }
 
 // Founded reports whether a sign-in still stands on what its passkey is worth:
@@ -55,31 +62,43 @@ func (a Authentication) Founded(facts claim.Facts, levels []string) bool {
 // OpenParams are the validated parameters of an authorization request. Client
 // and redirect URI must have been checked against the registration.
 type OpenParams struct {
-	ClientID      ClientID
-	RedirectURI   string
-	State, Nonce  string
-	Audience      string
-	Scopes        []string
+	ClientID    ClientID
+	RedirectURI string
+	// ResponseMode is query or form_post.
+	ResponseMode string
+	State, Nonce string
+	// Audience is that of the first token, one of Audiences.
+	Audience  string
+	Audiences []string
+	Scopes    []string
+	// CodeChallenge is empty only for a client that is exempt from PKCE.
 	CodeChallenge string
-	Prompt        []string
-	MaxAge        *int
-	LoginHint     string
-	Browser       []byte
+	// ACRValues are levels of which the sign-in must have one; empty asks for none.
+	ACRValues []string
+	Prompt    []string
+	MaxAge    *int
+	LoginHint string
+	Browser   []byte
 }
 
 // Request is an authorization request as its browser may see it.
 type Request struct {
-	ClientID       ClientID
-	RedirectURI    string
-	State, Nonce   string
-	Audience       string
-	Scopes         []string
-	Prompt         []string
-	MaxAge         *int
-	LoginHint      string
-	OpenedAt       time.Time
-	ExpiresAt      time.Time
-	Authentication *Authentication
+	ClientID     ClientID
+	RedirectURI  string
+	ResponseMode string
+	State, Nonce string
+	Audience     string
+	Audiences    []string
+	Scopes       []string
+	ACRValues    []string
+	Prompt       []string
+	// Consented says that the person agreed to this request, Declined that they did not.
+	Consented, Declined bool
+	MaxAge              *int
+	LoginHint           string
+	OpenedAt            time.Time
+	ExpiresAt           time.Time
+	Authentication      *Authentication
 }
 
 // Open stores a request and returns its id. It is housekeeping, not an act:
@@ -87,10 +106,10 @@ type Request struct {
 func Open(ctx context.Context, q postgres.Querier, now time.Time, p OpenParams) (secret.Value, error) {
 	id := secret.New()
 	_, err := q.Exec(ctx, `
-		insert into authorization_request (digest, client_id, redirect_uri, scopes, audience, state, nonce, code_challenge,
+		insert into authorization_request (digest, client_id, redirect_uri, response_mode, scopes, audience, audiences, acr_values, state, nonce, code_challenge,
 			prompt, max_age, login_hint, browser, opened_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		id.Digest(), p.ClientID, p.RedirectURI, list(p.Scopes), p.Audience, p.State, p.Nonce, p.CodeChallenge,
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		id.Digest(), p.ClientID, p.RedirectURI, p.ResponseMode, list(p.Scopes), p.Audience, list(p.Audiences), list(p.ACRValues), p.State, p.Nonce, p.CodeChallenge,
 		list(p.Prompt), p.MaxAge, p.LoginHint, p.Browser, now, now.Add(RequestLife))
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("open authorization request: %w", err)
@@ -105,11 +124,11 @@ func Find(ctx context.Context, q postgres.Querier, now time.Time, id secret.Valu
 	var owner, authentication []byte
 	var finished bool
 	err := q.QueryRow(ctx, `
-		select client_id, redirect_uri, state, nonce, audience, scopes, prompt, max_age, login_hint, opened_at, expires_at,
-			authentication, browser, code_digest is not null
+		select client_id, redirect_uri, response_mode, state, nonce, audience, audiences, scopes, acr_values, prompt, max_age, login_hint, opened_at, expires_at,
+			consented_at is not null, declined_at is not null, authentication, browser, code_digest is not null
 		from authorization_request where digest = $1`, id.Digest()).Scan(
-		&r.ClientID, &r.RedirectURI, &r.State, &r.Nonce, &r.Audience, &r.Scopes, &r.Prompt, &r.MaxAge, &r.LoginHint, &r.OpenedAt, &r.ExpiresAt,
-		&authentication, &owner, &finished)
+		&r.ClientID, &r.RedirectURI, &r.ResponseMode, &r.State, &r.Nonce, &r.Audience, &r.Audiences, &r.Scopes, &r.ACRValues, &r.Prompt, &r.MaxAge, &r.LoginHint, &r.OpenedAt, &r.ExpiresAt,
+		&r.Consented, &r.Declined, &authentication, &owner, &finished)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Request{}, denial.New(denial.RequestUnknown, "")
@@ -130,7 +149,8 @@ func Find(ctx context.Context, q postgres.Querier, now time.Time, id secret.Valu
 
 // Bind ties a sign-in to a request, once, from the browser that opened it.
 // Denials are those of Find; RequestFinished also means that a sign-in is
-// already bound, so that nobody is exchanged for another afterwards.
+// already bound, so that nobody is exchanged for another afterwards;
+// LevelNotMet that the request asks for a level that the sign-in does not have.
 func Bind(ctx context.Context, tx pgx.Tx, now time.Time, id secret.Value, browser []byte, a Authentication) (Request, error) {
 	frozen, err := json.Marshal(a)
 	if err != nil {
@@ -138,13 +158,18 @@ func Bind(ctx context.Context, tx pgx.Tx, now time.Time, id secret.Value, browse
 	}
 	tag, err := tx.Exec(ctx, `
 		update authorization_request set authentication = $4, user_id = $5, session = $6, bound_at = $3
-		where digest = $1 and browser = $2 and bound_at is null and expires_at > $3`,
-		id.Digest(), browser, now, frozen, a.UserID, a.Session)
+		where digest = $1 and browser = $2 and bound_at is null and declined_at is null and expires_at > $3
+			and (acr_values = '{}' or acr_values && $7)`,
+		id.Digest(), browser, now, frozen, a.UserID, a.Session, append([]string{a.ACR}, a.Levels...))
 	if err != nil {
 		return Request{}, fmt.Errorf("bind authorization request: %w", err)
 	}
 	r, err := Find(ctx, tx, now, id, browser)
-	if err == nil && tag.RowsAffected() == 0 {
+	switch {
+	case err != nil || tag.RowsAffected() == 1:
+	case r.Authentication == nil && !r.Declined && !a.Meets(r.ACRValues):
+		err = denial.New(denial.LevelNotMet, "client %s asks for %v, the passkey has %v", r.ClientID, r.ACRValues, a.Levels)
+	default:
 		err = denial.New(denial.RequestFinished, "client %s: already bound", r.ClientID)
 	}
 	return r, err
@@ -158,13 +183,16 @@ func IssueCode(ctx context.Context, tx pgx.Tx, now time.Time, id secret.Value, b
 	if err != nil {
 		return Request{}, secret.Value{}, err
 	}
+	if r.Declined {
+		return r, secret.Value{}, denial.New(denial.PersonDeclined, "client %s", r.ClientID)
+	}
 	if r.Authentication == nil {
 		return Request{}, secret.Value{}, denial.New(denial.SignInRequired, "client %s", r.ClientID)
 	}
 	code := secret.New()
 	tag, err := tx.Exec(ctx, `
 		update authorization_request set code_digest = $4, code_expires_at = $5
-		where digest = $1 and browser = $2 and bound_at is not null and code_digest is null and expires_at > $3`,
+		where digest = $1 and browser = $2 and bound_at is not null and declined_at is null and code_digest is null and expires_at > $3`,
 		id.Digest(), browser, now, code.Digest(), now.Add(CodeLife))
 	if err != nil {
 		return Request{}, secret.Value{}, fmt.Errorf("issue code: %w", err)
@@ -173,6 +201,18 @@ func IssueCode(ctx context.Context, tx pgx.Tx, now time.Time, id secret.Value, b
 		return Request{}, secret.Value{}, denial.New(denial.RequestFinished, "client %s", r.ClientID)
 	}
 	return r, code, nil
+}
+
+// Decline ends a request that its person does not want to finish; the client is
+// told at the callback. Denials are those of Find.
+func Decline(ctx context.Context, q postgres.Querier, now time.Time, id secret.Value, browser []byte) (Request, error) {
+	_, err := q.Exec(ctx, `
+		update authorization_request set declined_at = $3 where digest = $1 and browser = $2 and code_digest is null and declined_at is null and expires_at > $3`,
+		id.Digest(), browser, now)
+	if err != nil {
+		return Request{}, fmt.Errorf("decline authorization request: %w", err)
+	}
+	return Find(ctx, q, now, id, browser)
 }
 
 // thaw reads a frozen authentication; nil stays nil.
@@ -191,17 +231,33 @@ func thaw(frozen []byte) (*Authentication, error) {
 // locks for long.
 const sweepBatch = 1000
 
-// Sweep deletes authorization requests that nobody can use any more: expired
-// and, if they were redeemed, a day old, so that a replayed code is still told
-// from an unknown one. It returns how many there were.
+// Sweep deletes, a batch of each, what nobody can use any more: authorization
+// requests and device flows that expired and, if they were redeemed, are a day
+// old, so that a replayed code is still told from an unknown one; assertions that
+// expired; grants that ended a month ago, and logouts that were delivered then.
+// It returns how many rows there were.
 func Sweep(ctx context.Context, q postgres.Querier, now time.Time) (int, error) {
-	tag, err := q.Exec(ctx, `
-		delete from authorization_request where digest in (
+	swept := 0
+	day, month := now.Add(-24*time.Hour), now.AddDate(0, -1, 0)
+	for _, sweep := range []struct {
+		sql  string
+		args []any
+	}{
+		{`delete from authorization_request where digest in (
 			select digest from authorization_request
-			where expires_at < $1 and (redeemed_at is null or redeemed_at < $2) order by expires_at limit $3)`,
-		now, now.Add(-24*time.Hour), sweepBatch)
-	if err != nil {
-		return 0, fmt.Errorf("sweep authorization requests: %w", err)
+			where expires_at < $1 and (redeemed_at is null or redeemed_at < $2) order by expires_at limit $3)`, []any{now, day, sweepBatch}},
+		{`delete from device_authorization where device_digest in (
+			select device_digest from device_authorization
+			where expires_at < $1 and (redeemed_at is null or redeemed_at < $2) order by expires_at limit $3)`, []any{now, day, sweepBatch}},
+		{`delete from client_assertion where digest in (select digest from client_assertion where expires_at < $1 order by expires_at limit $2)`, []any{now, sweepBatch}},
+		{`delete from access_grant where id in (select id from access_grant where expires_at < $1 order by expires_at limit $2)`, []any{month, sweepBatch}},
+		{`delete from logout_delivery where id in (select id from logout_delivery where coalesce(done_at, failed_at) < $1 limit $2)`, []any{month, sweepBatch}},
+	} {
+		tag, err := q.Exec(ctx, sweep.sql, sweep.args...)
+		if err != nil {
+			return swept, fmt.Errorf("sweep: %w", err)
+		}
+		swept += int(tag.RowsAffected())
 	}
-	return int(tag.RowsAffected()), nil
+	return swept, nil
 }

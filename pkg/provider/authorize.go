@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"math"
 	"net/http"
 	"net/url"
@@ -12,9 +13,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/grant"
+	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/secret"
 	"github.com/touchstone-id/touchstone/pkg/signin"
 	"github.com/touchstone-id/touchstone/pkg/trust"
@@ -32,6 +35,8 @@ type redirected struct {
 	error
 	to    string
 	state string
+	// mode is the response mode: query or form_post.
+	mode string
 }
 
 func (e redirected) Unwrap() error { return e.error }
@@ -55,7 +60,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := p.begin(w, r, params); err != nil {
-		p.refuse(w, r, redirected{err, params.RedirectURI, params.State})
+		p.refuse(w, r, redirected{err, params.RedirectURI, params.State, params.ResponseMode})
 	}
 }
 
@@ -67,23 +72,34 @@ func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	code, description, _ := p.explain(r, back.error)
-	p.redirect(w, r, back.to, url.Values{"error": {code}, "error_description": {description}}, back.state)
+	p.redirect(w, r, back, url.Values{"error": {code}, "error_description": {description}})
 }
 
 // redirect sends the browser to a validated redirect URI, with state and iss
-// (RFC 6749 section 4.1.2, RFC 9207 section 2).
-func (p *Provider) redirect(w http.ResponseWriter, r *http.Request, to string, values url.Values, state string) {
-	if state != "" {
-		values.Set("state", state)
+// (RFC 6749 section 4.1.2, RFC 9207 section 2), in the query or in a form that
+// the browser posts (OAuth 2.0 Form Post Response Mode).
+func (p *Provider) redirect(w http.ResponseWriter, r *http.Request, to redirected, values url.Values) {
+	if to.state != "" {
+		values.Set("state", to.state)
 	}
 	values.Set("iss", p.options.Issuer)
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	if to.mode == modeFormPost {
+		p.options.PostForm(w, r, to.to, values)
+		return
+	}
 	separator := "?"
-	if strings.Contains(to, "?") {
+	if strings.Contains(to.to, "?") {
 		separator = "&"
 	}
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	http.Redirect(w, r, to+separator+values.Encode(), http.StatusSeeOther)
+	http.Redirect(w, r, to.to+separator+values.Encode(), http.StatusSeeOther)
 }
+
+// The response modes (OAuth 2.0 Multiple Response Types section 2.1).
+const (
+	modeQuery    = "query"
+	modeFormPost = "form_post"
+)
 
 // validate checks a request. Client and redirect URI come first, and until they
 // hold nothing is redirected.
@@ -96,10 +112,13 @@ func (p *Provider) validate(form url.Values) (grant.OpenParams, error) {
 	if !client.RedirectURIRegistered(uri) || !redirectable(uri) {
 		return grant.OpenParams{}, denial.New(denial.RedirectURIUnregistered, "client %s, redirect_uri %.200q", client.ID, uri)
 	}
-	o := grant.OpenParams{ClientID: client.ID, RedirectURI: uri, State: form.Get("state"), Nonce: form.Get("nonce"),
+	o := grant.OpenParams{ClientID: client.ID, RedirectURI: uri, ResponseMode: modeQuery, State: form.Get("state"), Nonce: form.Get("nonce"),
 		CodeChallenge: form.Get("code_challenge"), LoginHint: form.Get("login_hint")}
+	if form.Get("response_mode") == modeFormPost {
+		o.ResponseMode = modeFormPost
+	}
 	if err := p.validateRest(form, client, &o); err != nil {
-		return o, redirected{err, uri, o.State}
+		return o, redirected{err, uri, o.State, o.ResponseMode}
 	}
 	return o, nil
 }
@@ -128,15 +147,22 @@ func (p *Provider) validateRest(form url.Values, client grant.Client, o *grant.O
 		return denial.New(denial.RequestMalformed, "response_type is missing")
 	case form.Get("response_type") != "code" || !client.AllowsGrant("authorization_code"):
 		return denial.New(denial.ResponseTypeUnsupported, "response_type %.80q", form.Get("response_type"))
-	case form.Get("response_mode") != "" && form.Get("response_mode") != "query":
+	case form.Get("response_mode") != "" && form.Get("response_mode") != o.ResponseMode:
 		return denial.New(denial.ResponseModeUnsupported, "response_mode %.80q", form.Get("response_mode"))
+	case o.CodeChallenge == "" && client.Settings.PKCEExempt && o.Nonce == "":
+		return denial.New(denial.NonceRequired, "client %s", client.ID)
+	case o.CodeChallenge == "" && client.Settings.PKCEExempt && !form.Has("code_challenge_method"):
 	case o.CodeChallenge == "":
 		return denial.New(denial.PKCERequired, "")
 	case form.Get("code_challenge_method") != "S256" || !challengeForm.MatchString(o.CodeChallenge):
 		return denial.New(denial.PKCEMethodRefused, "code_challenge_method %.20q", form.Get("code_challenge_method"))
 	}
 	var err error
-	if o.Scopes, o.Audience, err = p.permissions(client, form.Get("scope"), form.Get("resource")); err != nil {
+	if o.Scopes, o.Audiences, err = p.permissions(client, form.Get("scope"), form["resource"]); err != nil {
+		return err
+	}
+	o.Audience = o.Audiences[0]
+	if err := p.wishes(form, client, o); err != nil {
 		return err
 	}
 	o.Prompt = strings.Fields(form.Get("prompt"))
@@ -155,38 +181,47 @@ func (p *Provider) validateRest(form url.Values, client grant.Client, o *grant.O
 	return nil
 }
 
-// permissions checks scopes and the resource indicator (RFC 8707) against what
-// the client is registered for, and returns them with the audience of the
-// tokens: one API, or userinfo alone.
-func (p *Provider) permissions(client grant.Client, scope, resource string) ([]string, string, error) {
-	audience := p.userinfoAudience()
+// permissions checks scopes and resource indicators (RFC 8707) against what the
+// client is registered for, and returns them with the audiences of its tokens:
+// the APIs named, or userinfo alone.
+func (p *Provider) permissions(client grant.Client, scope string, resources []string) ([]string, []string, error) {
+	var audiences []string
 	allowed := trust.IdentityScopes()
-	if resource != "" && resource != audience {
+	for _, resource := range resources {
+		if resource == "" || slices.Contains(audiences, resource) {
+			continue
+		}
+		audiences = append(audiences, resource)
+		if resource == p.userinfoAudience() {
+			continue
+		}
 		api, ok := p.options.Trust().API(resource)
 		if !ok || !client.AllowsAudience(resource) {
-			return nil, "", denial.New(denial.ResourceInvalid, "resource %.200q", resource)
+			return nil, nil, denial.New(denial.ResourceInvalid, "resource %.200q", resource)
 		}
-		audience = api.Audience
 		for _, s := range api.Scopes {
 			allowed = append(allowed, s.Name)
 		}
 	}
+	if len(audiences) == 0 {
+		audiences = []string{p.userinfoAudience()}
+	}
 	scopes := strings.Fields(scope)
 	for i, s := range scopes {
 		if !slices.Contains(allowed, s) || !client.AllowsScope(s) || slices.Contains(scopes[:i], s) {
-			return nil, "", denial.New(denial.ScopeInvalid, "scope %.80q; an API's scopes need its resource", s)
+			return nil, nil, denial.New(denial.ScopeInvalid, "scope %.80q; an API's scopes need its resource", s)
 		}
 		if s == grant.ScopeOffline && !client.AllowsGrant("refresh_token") {
-			return nil, "", denial.New(denial.ScopeInvalid, "client %s may not refresh", client.ID)
+			return nil, nil, denial.New(denial.ScopeInvalid, "client %s may not refresh", client.ID)
 		}
 	}
 	if len(scopes) == 0 {
-		return nil, "", denial.New(denial.ScopeInvalid, "scope is missing")
+		return nil, nil, denial.New(denial.ScopeInvalid, "scope is missing")
 	}
-	if audience == p.userinfoAudience() && !slices.Contains(scopes, "openid") {
-		return nil, "", denial.New(denial.ScopeInvalid, "neither openid nor a resource: the token would be good for nothing")
+	if audiences[0] == p.userinfoAudience() && !slices.Contains(scopes, "openid") {
+		return nil, nil, denial.New(denial.ScopeInvalid, "neither openid nor a resource: the token would be good for nothing")
 	}
-	return scopes, audience, nil
+	return scopes, audiences, nil
 }
 
 // begin opens the request and sends the browser on: to the callback when its
@@ -195,12 +230,21 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, o grant.OpenPar
 	session, err := p.options.SignIn.Current(r)
 	now := p.options.Now()
 	signedIn := err == nil && !wantsSignIn(o.Prompt, o.MaxAge) && sufficient(session.Authentication, o.Prompt, o.MaxAge, now) &&
-		p.hinted(session, r.Form.Get("id_token_hint"))
+		session.Authentication.Meets(o.ACRValues) && p.hinted(session, r.Form.Get("id_token_hint"))
 	if _, denied := denial.ReasonOf(err); err != nil && !denied {
 		return err
 	}
-	if !signedIn && slices.Contains(o.Prompt, "none") {
-		return denial.New(denial.LoginRequired, "")
+	if slices.Contains(o.Prompt, "none") {
+		if !signedIn {
+			return denial.New(denial.LoginRequired, "")
+		}
+		agreed, err := p.agreed(r.Context(), p.options.Pool, session.User.ID, grant.Request{ClientID: o.ClientID, Scopes: o.Scopes, Audiences: o.Audiences})
+		if err != nil {
+			return err
+		}
+		if !agreed {
+			return denial.New(denial.ConsentRequired, "client %s", o.ClientID)
+		}
 	}
 	o.Browser = p.options.SignIn.Browser(w, r)
 	id, err := grant.Open(r.Context(), p.options.Pool, now, o)
@@ -220,10 +264,10 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, o grant.OpenPar
 
 // wantsSignIn reports whether a request asks for a new sign-in, whatever session
 // there is (OpenID Connect Core section 3.1.2.1). With a passkey, choosing an
-// account, agreeing and signing in are one gesture, so consent and
-// select_account ask for the same as login.
+// account and signing in are one gesture, so select_account asks for the same as
+// login.
 func wantsSignIn(prompt []string, maxAge *int) bool {
-	return slices.ContainsFunc(prompt, func(value string) bool { return value != "none" }) || maxAge != nil && *maxAge == 0
+	return slices.Contains(prompt, "login") || slices.Contains(prompt, "select_account") || maxAge != nil && *maxAge == 0
 }
 
 // sufficient reports whether a sign-in is young enough for a request opened at
@@ -243,7 +287,7 @@ func (p *Provider) hinted(s signin.Session, hint string) bool {
 		return true
 	}
 	token, ok := p.hint(hint)
-	return ok && token.Subject == string(s.User.ID)
+	return ok && token.Subject == p.subject(grant.ClientID(token.Audience), s.User.ID)
 }
 
 // callback issues the code of a bound request to the browser that opened it.
@@ -262,6 +306,12 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 	var request grant.Request
 	var code secret.Value
 	err = p.options.Log.Do(r.Context(), func(tx pgx.Tx) (event audit.Event, err error) {
+		if request, err = grant.Find(r.Context(), tx, p.options.Now(), id, browser); err != nil {
+			return audit.Event{}, err
+		}
+		if err := p.mayAsk(r.Context(), tx, request); err != nil {
+			return audit.Event{}, err
+		}
 		request, code, err = grant.IssueCode(r.Context(), tx, p.options.Now(), id, browser)
 		if err != nil {
 			return audit.Event{}, err // nothing was consumed
@@ -276,19 +326,57 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 		}
 		return event, nil
 	})
-	if denial.Is(err, denial.LoginRequired) {
-		p.refuse(w, r, redirected{err, request.RedirectURI, request.State})
+	back := redirected{err, request.RedirectURI, request.State, request.ResponseMode}
+	switch reason, _ := denial.ReasonOf(err); reason {
+	case denial.LoginRequired:
+		p.refuse(w, r, back)
 		return
-	}
-	if denial.Is(err, denial.SignInRequired) {
+	case denial.PersonDeclined:
+		if fault := p.stillRegistered(request); fault != nil {
+			p.options.ShowError(w, r, fault)
+			return
+		}
+		if len(request.ACRValues) > 0 && request.Authentication == nil {
+			back.error = denial.New(denial.LevelUnmet, "client %s asked for %v", request.ClientID, request.ACRValues)
+		}
+		p.refuse(w, r, back)
+		return
+	case denial.SignInRequired:
 		http.Redirect(w, r, "/signin?request="+url.QueryEscape(id.Reveal()), http.StatusSeeOther)
+		return
+	case denial.ConsentRequired:
+		http.Redirect(w, r, "/consent?request="+url.QueryEscape(id.Reveal()), http.StatusSeeOther)
 		return
 	}
 	if err != nil {
 		p.options.ShowError(w, r, err)
 		return
 	}
-	p.redirect(w, r, request.RedirectURI, url.Values{"code": {code.Reveal()}}, request.State)
+	p.redirect(w, r, back, url.Values{"code": {code.Reveal()}})
+}
+
+// mayAsk holds whatever must be decided before a code is issued: a sign-in, and
+// the person's agreement, or their refusal.
+func (p *Provider) mayAsk(ctx context.Context, q postgres.Querier, request grant.Request) error {
+	switch {
+	case request.Declined || request.Authentication == nil || request.Consented:
+		return nil // grant.IssueCode tells which
+	}
+	agreed, err := p.agreed(ctx, q, request.Authentication.UserID, request)
+	if err == nil && (!agreed || slices.Contains(request.Prompt, "consent")) {
+		err = denial.New(denial.ConsentRequired, "client %s", request.ClientID)
+	}
+	return err
+}
+
+// agreed reports whether a person need not be asked about a request: the client
+// is the operator's own, or they agreed to all of it before.
+func (p *Provider) agreed(ctx context.Context, q postgres.Querier, user account.ID, request grant.Request) (bool, error) {
+	if client, ok := p.options.Clients.Get(request.ClientID); ok && client.Settings.FirstParty {
+		return true, nil
+	}
+	c, err := grant.ConsentOf(ctx, q, user, request.ClientID)
+	return c.Covers(request), err
 }
 
 // stillRegistered checks a stored redirect URI against the registration in

@@ -69,7 +69,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		g, err = grant.Standing(r.Context(), p.options.Pool, p.options.Now(), grantID)
 	}
-	if err == nil && (g.Authentication == nil || string(g.UserID) != a.Subject) {
+	if err == nil && (g.Authentication == nil || p.subject(g.ClientID, g.UserID) != a.Subject) {
 		err = denial.New(denial.TokenInvalid, "the grant is not this person's")
 	}
 	if err != nil {

@@ -22,6 +22,8 @@ type metadata struct {
 	TokenEndpoint         string   `json:"token_endpoint"`
 	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
 	Scopes                []string `json:"scopes_supported"`
@@ -31,7 +33,11 @@ type metadata struct {
 	SubjectTypes          []string `json:"subject_types_supported"`
 	IDTokenAlgorithms     []string `json:"id_token_signing_alg_values_supported"`
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgorithms   []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	RevocationAuthMethods []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAlgorithms  []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	IntrospectAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectAlgorithms  []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	CodeChallengeMethods  []string `json:"code_challenge_methods_supported"`
 	Prompts               []string `json:"prompt_values_supported"`
 	ACRs                  []string `json:"acr_values_supported"`
@@ -40,6 +46,8 @@ type metadata struct {
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	IssInResponse         bool     `json:"authorization_response_iss_parameter_supported"`
+	BackchannelLogout     bool     `json:"backchannel_logout_supported"`
+	BackchannelSession    bool     `json:"backchannel_logout_session_supported"`
 	ProtectedResources    []string `json:"protected_resources,omitempty"`
 }
 
@@ -70,12 +78,15 @@ func (p *Provider) describe(t *trust.Trust) (keyring.Document, error) {
 	at := func(path string) string { return p.options.Issuer + path }
 	m := metadata{
 		Issuer: p.options.Issuer, AuthorizationEndpoint: at(pathAuthorize), TokenEndpoint: at(pathToken), UserinfoEndpoint: at(pathUserinfo),
-		RevocationEndpoint: at(pathRevoke), EndSessionEndpoint: at(pathEndSession), JWKSURI: at(pathJWKS),
-		Scopes: trust.IdentityScopes(), ResponseTypes: []string{"code"}, ResponseModes: []string{"query"},
-		GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"}, SubjectTypes: []string{"public"},
-		IDTokenAlgorithms: []string{string(keyring.RS256)}, TokenAuthMethods: []string{"client_secret_basic", "client_secret_post", "none"},
-		RevocationAuthMethods: []string{"client_secret_basic", "client_secret_post", "none"},
-		CodeChallengeMethods:  []string{"S256"}, Prompts: []string{"none", "login", "consent", "select_account"},
+		RevocationEndpoint: at(pathRevoke), IntrospectionEndpoint: at(pathIntrospect), DeviceEndpoint: at(pathDevice), EndSessionEndpoint: at(pathEndSession), JWKSURI: at(pathJWKS),
+		Scopes: trust.IdentityScopes(), ResponseTypes: []string{"code"}, ResponseModes: []string{modeQuery, modeFormPost},
+		GrantTypes:   []string{"authorization_code", "refresh_token", "client_credentials", grantDevice, grantExchange},
+		SubjectTypes: []string{"public", "pairwise"}, IDTokenAlgorithms: p.idTokenAlgorithms(),
+		TokenAuthMethods: supportedAuth(), TokenAuthAlgorithms: algorithmNames(),
+		RevocationAuthMethods: supportedAuth(), RevocationAlgorithms: algorithmNames(),
+		IntrospectAuthMethods: supportedAuth()[:3], IntrospectAlgorithms: algorithmNames(),
+		BackchannelLogout: true, BackchannelSession: true, ClaimsParameter: true,
+		CodeChallengeMethods: []string{"S256"}, Prompts: []string{"none", "login", "consent", "select_account"},
 		Claims: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "name", "preferred_username",
 			string(claim.Attestation), string(claim.AAGUID), string(claim.Model)},
 		IssInResponse: true,
@@ -95,6 +106,15 @@ func (p *Provider) describe(t *trust.Trust) (keyring.Document, error) {
 	}
 	sum := sha256.Sum256(body)
 	return keyring.Document{Body: body, ETag: `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`}, nil
+}
+
+// idTokenAlgorithms lists what can sign ID tokens now; RS256 always can.
+func (p *Provider) idTokenAlgorithms() []string {
+	var names []string
+	for _, a := range p.options.Ring.Algorithms() {
+		names = append(names, string(a))
+	}
+	return names
 }
 
 // cacheFor is shorter than the hour that gateways cache, so that what they

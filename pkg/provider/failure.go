@@ -56,9 +56,19 @@ func (p *Provider) forLibrary(r *http.Request, err error) error {
 		e = oidc.ErrUnsupportedGrantType()
 	case "invalid_target":
 		e = &oidc.Error{ErrorType: "invalid_target"}
+	case "authorization_pending":
+		e = oidc.ErrAuthorizationPending()
+	case "slow_down":
+		e = oidc.ErrSlowDown()
+	case "expired_token":
+		e = oidc.ErrExpiredDeviceCode()
 	case "access_denied":
-		// Not an error of the token endpoint (RFC 6749 section 5.2): a refused person or passkey voids the grant.
+		// Not an error of the token endpoint (RFC 6749 section 5.2), but for a device
+		// (RFC 8628 section 3.5): a refused person or passkey voids the grant.
 		e = oidc.ErrInvalidGrant()
+		if denial.Is(err, denial.PersonDeclined) {
+			e = oidc.ErrAccessDenied()
+		}
 	case "login_required":
 		e = oidc.ErrInvalidGrant()
 	case "server_error":

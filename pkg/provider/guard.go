@@ -19,6 +19,8 @@ const (
 	// maxQuery bounds a query, in bytes: room for every parameter we read and an
 	// ID token as a hint, and below what proxies accept as a request line.
 	maxQuery = 8 << 10
+	// maxResources bounds how many APIs one request names.
+	maxResources = 20
 )
 
 // secured sets the headers of every answer. The policy lets the error pages that
@@ -35,7 +37,7 @@ func secured(next http.Handler) http.Handler {
 }
 
 // singleValued reads parameters that may each occur once (RFC 6749 section
-// 3.1). Query and body count together, so nothing can be said twice. Values are
+// 3.1), but for resource and audience (RFC 8707 section 2, RFC 8693 section 2.1). Query and body count together, so nothing can be said twice. Values are
 // UTF-8 without control characters, which no parameter has (RFC 6749 appendix
 // A) and which the database would refuse as a fault.
 func singleValued(w http.ResponseWriter, r *http.Request) (url.Values, error) {
@@ -57,10 +59,10 @@ func singleValued(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		return nil, denial.New(denial.RequestMalformed, "form cannot be parsed")
 	}
 	for name, values := range r.Form {
-		if len(values) > 1 {
+		if len(values) > maxResources || len(values) > 1 && name != "resource" && name != "audience" {
 			return nil, denial.New(denial.ParameterRepeated, "parameter %.80q", name)
 		}
-		if !printable(values[0]) {
+		if slices.ContainsFunc(values, func(v string) bool { return !printable(v) }) {
 			return nil, denial.New(denial.RequestMalformed, "parameter %.80q holds control characters or is not UTF-8", name)
 		}
 	}
@@ -70,29 +72,6 @@ func singleValued(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 // printable reports whether a value may be stored and repeated.
 func printable(value string) bool {
 	return utf8.ValidString(value) && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
-// checkCredentials judges the form of a client's authentication, before the
-// library reads it by laxer rules: no assertion, one well-formed Basic header at
-// most, and not two ways at once (RFC 6749 section 2.3).
-func checkCredentials(r *http.Request, form url.Values) error {
-	if form.Has("client_assertion") || form.Has("client_assertion_type") {
-		return denial.New(denial.ClientAuthentication, "client assertions are not supported")
-	}
-	headers := r.Header.Values("Authorization")
-	if len(headers) == 0 {
-		return nil
-	}
-	id, password, ok := r.BasicAuth()
-	_, idErr := url.QueryUnescape(id)
-	_, passwordErr := url.QueryUnescape(password)
-	if !ok || len(headers) > 1 || idErr != nil || passwordErr != nil {
-		return denial.New(denial.ClientAuthentication, "the Authorization header is not well-formed Basic")
-	}
-	if form.Has("client_secret") {
-		return denial.New(denial.RequestMalformed, "two ways of client authentication")
-	}
-	return nil
 }
 
 // formOnly guards the token endpoint and its like: POST, a form body, nothing
@@ -119,6 +98,9 @@ func (p *Provider) formOnly(next http.Handler) http.HandlerFunc {
 		}
 		if err == nil {
 			err = checkCredentials(r, form)
+		}
+		if err == nil && r.URL.Path == pathIntrospect && r.Header.Get("Authorization") == "" && !form.Has("client_secret") && !form.Has("client_assertion") {
+			err = denial.New(denial.ClientAuthentication, "introspection without credentials")
 		}
 		if err != nil {
 			p.writeError(w, r, err)

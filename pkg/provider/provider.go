@@ -33,7 +33,11 @@ type Options struct {
 	Trust func() *trust.Trust
 	// ShowError draws the page for an error that must not be redirected.
 	ShowError func(http.ResponseWriter, *http.Request, error)
-	Logger    zerolog.Logger
+	// PostForm draws the page whose form the browser posts to a redirect URI.
+	PostForm func(w http.ResponseWriter, r *http.Request, action string, values url.Values)
+	// PairwiseKey derives pairwise subjects: 32 random bytes, the same for ever.
+	PairwiseKey []byte
+	Logger      zerolog.Logger
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -43,6 +47,8 @@ type Provider struct {
 	op.UnimplementedServer
 	options   Options
 	discovery atomic.Pointer[published]
+	keys      *clientKeys
+	polls     polls
 	handler   http.Handler
 }
 
@@ -53,6 +59,9 @@ const (
 	pathToken      = "/token"
 	pathUserinfo   = "/userinfo"
 	pathRevoke     = "/revoke"
+	pathIntrospect = "/introspect"
+	pathDevice     = "/device_authorization"
+	pathResource   = "/.well-known/oauth-protected-resource"
 	pathEndSession = "/end_session"
 	pathJWKS       = "/jwks"
 	pathDiscovery  = "/.well-known/openid-configuration"
@@ -61,7 +70,8 @@ const (
 
 // routes is every route, with the handler that serves it.
 func (p *Provider) routes() []route {
-	library := op.RegisterServer(p, op.Endpoints{Token: op.NewEndpoint(pathToken), Revocation: op.NewEndpoint(pathRevoke)}, op.WithServerCORSOptions(nil))
+	library := op.RegisterServer(p, op.Endpoints{Token: op.NewEndpoint(pathToken), Revocation: op.NewEndpoint(pathRevoke),
+		Introspection: op.NewEndpoint(pathIntrospect), DeviceAuthorization: op.NewEndpoint(pathDevice)}, op.WithServerCORSOptions(nil))
 	discovery := p.static(p.describeNow)
 	return []route{
 		{"GET " + pathAuthorize, p.authorize},
@@ -69,6 +79,9 @@ func (p *Provider) routes() []route {
 		{"GET " + pathCallback, p.callback},
 		{pathToken, p.formOnly(library)},
 		{pathRevoke, p.formOnly(library)},
+		{pathIntrospect, p.formOnly(library)},
+		{pathDevice, p.formOnly(library)},
+		{"GET " + pathResource + "/{path...}", p.protectedResource},
 		{"GET " + pathUserinfo, p.userinfo},
 		{"POST " + pathUserinfo, p.userinfo},
 		{"OPTIONS " + pathUserinfo, p.preflight},
@@ -98,7 +111,7 @@ func New(o Options) (*Provider, error) {
 	if u.Scheme != "https" && (u.Scheme != "http" || !loopback) {
 		return nil, fmt.Errorf("issuer %q must be https, except on a loopback host", o.Issuer)
 	}
-	p := &Provider{options: o}
+	p := &Provider{options: o, keys: newClientKeys(), polls: polls{last: map[string]time.Time{}}}
 	t := o.Trust()
 	document, err := p.describe(t)
 	if err != nil {

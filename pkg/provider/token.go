@@ -48,8 +48,11 @@ func (c libraryClient) RedirectURIs() []string              { return c.Client.Re
 func (c libraryClient) PostLogoutRedirectURIs() []string    { return c.Client.PostLogoutRedirectURIs }
 func (c libraryClient) ApplicationType() op.ApplicationType { return op.ApplicationTypeWeb }
 func (c libraryClient) AuthMethod() oidc.AuthMethod {
-	if c.Kind == grant.Public {
+	switch {
+	case c.Kind == grant.Public:
 		return oidc.AuthMethodNone
+	case c.Settings.AuthMethod == grant.AuthPrivateKeyJWT:
+		return oidc.AuthMethodPrivateKeyJWT
 	}
 	return oidc.AuthMethodBasic
 }
@@ -77,40 +80,37 @@ func (c libraryClient) RestrictAdditionalAccessTokenScopes() func([]string) []st
 	return slices.Clone[[]string]
 }
 
-// VerifyClient authenticates a client (RFC 6749 section 2.3). An unknown client
-// and a wrong secret take the same time and get the same answer.
-func (p *Provider) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
-	client, known := p.options.Clients.Get(grant.ClientID(r.Data.ClientID))
-	given := secret.Of(r.Data.ClientSecret)
-	matches := client.SecretMatches(given)
-	fits := matches
-	if client.Kind == grant.Public {
-		fits = given.Empty() && r.Header.Get("Authorization") == ""
-	}
-	bodyID := r.Form.Get("client_id")
-	if !known || !fits || r.Data.ClientAssertion != "" || bodyID != "" && bodyID != r.Data.ClientID {
-		return nil, p.forLibrary(request(ctx, r.URL), denial.New(denial.ClientAuthentication, "client %.80q", r.Data.ClientID))
-	}
-	return libraryClient{client}, nil
-}
-
 // CodeExchange redeems a code (RFC 6749 section 4.1.3). One act consumes the
 // code, judges it and stores the grant; signing follows its commit.
 func (p *Provider) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
+	audience, err := target(r.Form)
+	if err != nil {
+		return nil, p.forLibrary(request(ctx, r.URL), err)
+	}
 	params := grant.RedeemParams{Code: secret.Of(r.Data.Code), ClientID: grant.ClientID(r.Client.GetID()),
-		RedirectURI: r.Data.RedirectURI, Verifier: secret.Of(r.Data.CodeVerifier)}
-	return p.exchange(ctx, r.Client.(libraryClient).Client, r.URL, r.Form, audit.CodeRedeemed, func(tx pgx.Tx) (grant.Grant, error) {
+		RedirectURI: r.Data.RedirectURI, Verifier: secret.Of(r.Data.CodeVerifier), Audience: audience}
+	return p.exchange(ctx, r.Client.(libraryClient).Client, r.URL, audit.CodeRedeemed, func(tx pgx.Tx) (grant.Grant, error) {
 		return grant.Redeem(ctx, tx, p.options.Now(), params)
 	})
 }
 
 // RefreshToken spends a refresh token (RFC 6749 section 6).
 func (p *Provider) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
-	params := grant.RefreshParams{Token: secret.Of(r.Data.RefreshToken), ClientID: grant.ClientID(r.Client.GetID())}
+	client := r.Client.(libraryClient).Client
+	audience, err := target(r.Form)
+	if err != nil {
+		return nil, p.forLibrary(request(ctx, r.URL), err)
+	}
+	params := grant.RefreshParams{Token: secret.Of(r.Data.RefreshToken), ClientID: client.ID, Audience: audience}
+	if client.Settings.FirstParty {
+		// The operator's own clients move between the APIs they are registered for
+		// without a new sign-in; the scopes stay those that were granted.
+		params.Also = append(slices.Clone(client.Audiences), p.userinfoAudience())
+	}
 	if scope := strings.Fields(r.Form.Get("scope")); len(scope) > 0 {
 		params.Scopes = scope
 	}
-	return p.exchange(ctx, r.Client.(libraryClient).Client, r.URL, r.Form, audit.TokenRefreshed, func(tx pgx.Tx) (grant.Grant, error) {
+	return p.exchange(ctx, client, r.URL, audit.TokenRefreshed, func(tx pgx.Tx) (grant.Grant, error) {
 		return grant.Refresh(ctx, tx, p.options.Now(), params)
 	})
 }
@@ -118,7 +118,7 @@ func (p *Provider) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Re
 // ClientCredentialsExchange issues an automation token (RFC 6749 section 4.4).
 func (p *Provider) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
 	client := r.Client.(libraryClient).Client
-	return p.exchange(ctx, client, r.URL, r.Form, audit.TokenIssued, func(tx pgx.Tx) (grant.Grant, error) {
+	return p.exchange(ctx, client, r.URL, audit.TokenIssued, func(tx pgx.Tx) (grant.Grant, error) {
 		if client.Kind != grant.Workload {
 			return grant.Grant{}, denial.New(denial.ClientNotAllowed, "not a workload")
 		}
@@ -133,12 +133,22 @@ func (p *Provider) ClientCredentialsExchange(ctx context.Context, r *op.ClientRe
 		if scope == "" {
 			scope = strings.Join(p.scopesOf(resource, client.Scopes), " ")
 		}
-		scopes, audience, err := p.permissions(client, scope, resource)
+		scopes, audiences, err := p.permissions(client, scope, []string{resource})
 		if err != nil {
 			return grant.Grant{}, err
 		}
-		return grant.IssueToWorkload(ctx, tx, p.options.Now(), client, scopes, audience)
+		return grant.IssueToWorkload(ctx, tx, p.options.Now(), client, scopes, audiences[0])
 	})
+}
+
+// target returns the one API that a token request names, or "" when it names
+// none. Each access token has one audience, so two resources are one too many
+// (RFC 8707 section 2.2).
+func target(form url.Values) (string, error) {
+	if len(form["resource"]) > 1 {
+		return "", denial.New(denial.ResourceInvalid, "%d resources for one token", len(form["resource"]))
+	}
+	return form.Get("resource"), nil
 }
 
 // mayTarget reports whether the API is still there and the client may still
@@ -152,7 +162,7 @@ func (p *Provider) mayTarget(client grant.Client, audience string) bool {
 // may have is judged by its registration and the trust file of now, not of the
 // day of the grant: an API it lost ends the grant, a scope it lost falls away
 // and the answer says so (RFC 6749 section 5.1).
-func (p *Provider) exchange(ctx context.Context, client grant.Client, u *url.URL, form url.Values, action audit.Action, act func(pgx.Tx) (grant.Grant, error)) (*op.Response, error) {
+func (p *Provider) exchange(ctx context.Context, client grant.Client, u *url.URL, action audit.Action, act func(pgx.Tx) (grant.Grant, error)) (*op.Response, error) {
 	var g grant.Grant
 	err := p.options.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
 		var err error
@@ -164,9 +174,8 @@ func (p *Provider) exchange(ctx context.Context, client grant.Client, u *url.URL
 		if a := g.Authentication; a != nil {
 			event.Credential, event.Session = a.AuthenticatorID, a.Session
 		}
-		resource := form.Get("resource")
-		if err == nil && (resource != "" && resource != g.Audience || !p.mayTarget(client, g.Audience)) {
-			err = denial.New(denial.ResourceInvalid, "resource %.200q, the grant is for %.200q", resource, g.Audience)
+		if err == nil && !p.mayTarget(client, g.Audience) {
+			err = denial.New(denial.ResourceInvalid, "the grant is for %.200q, which is gone or not this client's", g.Audience)
 			if fault := grant.Revoke(ctx, tx, p.options.Now(), g.ID, string(denial.ResourceInvalid)); fault != nil {
 				return audit.Event{}, fault
 			}
@@ -187,11 +196,9 @@ func (p *Provider) exchange(ctx context.Context, client grant.Client, u *url.URL
 // sign makes the tokens of a grant. It does no input or output.
 func (p *Provider) sign(g grant.Grant) (tokenResponse, error) {
 	now, t := p.options.Now(), p.options.Trust()
-	life, alg := userinfoTokenLife, keyring.RS256
-	if api, ok := t.API(g.Audience); ok {
-		life, alg = api.TokenLifetime, keyring.Algorithm(api.SigningAlgorithm)
-	}
-	a := claim.AccessToken{Issuer: p.options.Issuer, Subject: string(g.UserID), Audience: g.Audience, ClientID: string(g.ClientID),
+	client, _ := p.options.Clients.Get(g.ClientID)
+	life, alg := p.lifeOf(client, g.Audience)
+	a := claim.AccessToken{Issuer: p.options.Issuer, Subject: p.subject(g.ClientID, g.UserID), Audience: g.Audience, ClientID: string(g.ClientID),
 		IssuedAt: now.Unix(), Expiry: now.Add(life).Unix(), TokenID: newTokenID(g.ID), IdentityType: claim.IdentityUser, TrustVersion: t.Version,
 		Scope: strings.Join(p.scopesOf(g.Audience, g.Scopes), " ")}
 	if who := g.Authentication; who == nil {
@@ -206,15 +213,31 @@ func (p *Provider) sign(g grant.Grant) (tokenResponse, error) {
 		return tokenResponse{}, err
 	}
 	if who := g.Authentication; who != nil && slices.Contains(g.Scopes, "openid") {
-		response.IDToken, err = p.options.Ring.Sign(keyring.RS256, claim.TypeIDToken, p.idToken(g, who, now, response.AccessToken))
+		idAlg := keyring.RS256
+		if client.Settings.IDTokenAlgorithm != "" {
+			idAlg = keyring.Algorithm(client.Settings.IDTokenAlgorithm)
+		}
+		response.IDToken, err = p.options.Ring.Sign(idAlg, claim.TypeIDToken, p.idToken(g, who, now, response.AccessToken))
 	}
 	return response, err
+}
+
+// lifeOf returns how long a client's token for an audience lives, and what signs it.
+func (p *Provider) lifeOf(client grant.Client, audience string) (time.Duration, keyring.Algorithm) {
+	life, alg := userinfoTokenLife, keyring.RS256
+	if api, ok := p.options.Trust().API(audience); ok {
+		life, alg = api.TokenLifetime, keyring.Algorithm(api.SigningAlgorithm)
+	}
+	if own := client.Settings.TokenLifetime; own > 0 {
+		life = min(life, own)
+	}
+	return life, alg
 }
 
 // idToken returns the claims of an ID token (OpenID Connect Core section 2).
 func (p *Provider) idToken(g grant.Grant, who *grant.Authentication, now time.Time, accessToken string) claim.IDToken {
 	sum := sha256.Sum256([]byte(accessToken))
-	t := claim.IDToken{Issuer: p.options.Issuer, Subject: string(g.UserID), Audience: string(g.ClientID), IssuedAt: now.Unix(), Expiry: now.Add(idTokenLife).Unix(),
+	t := claim.IDToken{Issuer: p.options.Issuer, Subject: p.subject(g.ClientID, g.UserID), Audience: string(g.ClientID), IssuedAt: now.Unix(), Expiry: now.Add(idTokenLife).Unix(),
 		AuthTime: who.AuthTime.Unix(), Nonce: g.Nonce, ACR: who.ACR, AMR: who.AMR, SessionID: who.Session,
 		AccessTokenHash: base64.RawURLEncoding.EncodeToString(sum[:16])}
 	if slices.Contains(g.Scopes, "profile") {

@@ -223,7 +223,7 @@ func TestGrantsThatAreNotOffered(t *testing.T) {
 	} {
 		b.refused(tt.name, b.post("/token", w.exchange("x", "grant_type", tt.grantType, "assertion", "x.y.z", "device_code", "x")), tt.code, 400)
 	}
-	for _, path := range []string{"/device_authorization", "/introspect", "/oauth/introspect", "/register", "/par", "/healthz", "/ready", "/keys"} {
+	for _, path := range []string{"/oauth/introspect", "/register", "/par", "/healthz", "/ready", "/keys"} {
 		if a := b.post(path, w.exchange("x")); a.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: status %d, want 404", path, a.StatusCode)
 		}
@@ -339,7 +339,14 @@ func TestResourceAtTheTokenEndpoint(t *testing.T) {
 	b.refused("another resource", b.post("/token", w.exchange(code, "resource", ledger)), "invalid_target", 400)
 	code = b.code("ada", params())
 	tk := b.tokens(w.exchange(code, "resource", orders))
-	b.refused("another resource at refresh", b.post("/token", w.refresh(tk.refresh, "resource", ledger)), "invalid_target", 400)
+	b.refused("an unknown resource at refresh", b.post("/token", w.refresh(tk.refresh, "resource", "https://api.test/nonsense")), "invalid_target", 400)
+	b.refused("two resources for one token", b.post("/token", url.Values{"resource": {orders, ledger}, "grant_type": {"refresh_token"}, "refresh_token": {tk.refresh},
+		"client_id": {"web"}, "client_secret": {w.secrets["web"]}}), "invalid_target", 400)
+	// The refusals spent nothing, and the operator's own client moves on to another of its APIs.
+	moved := b.tokens(w.refresh(tk.refresh, "resource", ledger))
+	if _, c := w.decode(moved.access, claim.TypeAccessToken); c["aud"] != ledger || c["scope"] != nil {
+		t.Errorf("moved to another API: %v", c)
+	}
 }
 
 func TestWorkload(t *testing.T) {
@@ -418,8 +425,8 @@ func TestAttestationFollowsTheSignIn(t *testing.T) {
 func TestClaimsCannotBeInjected(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
-	evil := params("claims", `{"access_token":{"authenticator_attestation":{"value":"fido_l3plus"}},"id_token":{"acr":{"essential":true,"value":"phrh"}}}`,
-		"acr_values", "phrh", "login_hint", `"authenticator_attestation":["fido_l3plus"]`, "authenticator_attestation", "fido_l3plus", "amr", "hwk", "acr", "phrh", "authenticator_aaguid", "00000000-0000-0000-0000-000000000001")
+	evil := params("claims", `{"access_token":{"authenticator_attestation":{"value":"fido_l3plus"}},"id_token":{"acr":{"value":"fido_l3plus"}}}`,
+		"acr_values", "fido_l3plus", "login_hint", `"authenticator_attestation":["fido_l3plus"]`, "authenticator_attestation", "fido_l3plus", "amr", "hwk", "acr", "phrh", "authenticator_aaguid", "00000000-0000-0000-0000-000000000001")
 	code := b.code("bob", evil)
 	tk := b.tokens(w.exchange(code, "acr", "phrh", "authenticator_attestation", "fido_l3plus", "claims", evil.Get("claims")))
 	tk = b.tokens(w.refresh(tk.refresh, "acr", "phrh", "authenticator_attestation", "fido_l3plus"))

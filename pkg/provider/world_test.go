@@ -53,13 +53,21 @@ apis:
   - {name: ledger, audience: "https://api.test/ledger", path: /ledger, backend: "http://localhost:9001", signing_algorithm: ES256,
      scopes: [{name: ledger.read, title: Read the ledger}]}
 clients:
-  - {id: web, name: Web, kind: confidential, redirect_uris: ["https://rp.test/cb"], post_logout_redirect_uris: ["https://rp.test/bye"],
+  - {id: web, name: Web, first_party: true, kind: confidential, redirect_uris: ["https://rp.test/cb"], post_logout_redirect_uris: ["https://rp.test/bye"],
      scopes: [openid, profile, authenticator, offline_access, orders.read, orders.write, ledger.read], apis: [orders, ledger]}
-  - {id: other, name: Other, kind: confidential, redirect_uris: ["https://other.test/cb"], post_logout_redirect_uris: ["https://other.test/bye"],
+  - {id: other, name: Other, first_party: true, kind: confidential, redirect_uris: ["https://other.test/cb"], post_logout_redirect_uris: ["https://other.test/bye"],
      scopes: [openid, offline_access, orders.read], apis: [orders]}
-  - {id: spa, name: Spa, redirect_uris: ["https://spa.test/cb?keep=1"], scopes: [openid, offline_access, orders.read], apis: [orders]}
-  - {id: brief, name: Brief, redirect_uris: ["https://brief.test/cb"], grant_types: [authorization_code], scopes: [openid, offline_access]}
-  - {id: native, name: Native, redirect_uris: ["http://127.0.0.1/cb"], scopes: [openid]}
+  - {id: spa, name: Spa, first_party: true, redirect_uris: ["https://spa.test/cb?keep=1"], scopes: [openid, offline_access, orders.read], apis: [orders]}
+  - {id: brief, name: Brief, first_party: true, redirect_uris: ["https://brief.test/cb"], grant_types: [authorization_code], scopes: [openid, offline_access]}
+  - {id: native, name: Native, first_party: true, redirect_uris: ["http://127.0.0.1/cb"], scopes: [openid]}
+  - {id: third, name: Third party, kind: confidential, redirect_uris: ["https://third.test/cb"], scopes: [openid, profile, offline_access, orders.read, ledger.read], apis: [orders, ledger]}
+  - {id: legacy, name: Legacy, first_party: true, kind: confidential, pkce_exempt: true, token_endpoint_auth_method: client_secret_post, id_token_signed_response_alg: ES256,
+     redirect_uris: ["https://legacy.test/cb"], scopes: [openid, profile]}
+  - {id: tv, name: Television, first_party: true, grant_types: ["urn:ietf:params:oauth:grant-type:device_code", refresh_token], scopes: [openid, profile, offline_access, orders.read], apis: [orders]}
+  - {id: radio, name: Radio, first_party: true, grant_types: ["urn:ietf:params:oauth:grant-type:device_code"], scopes: [openid]}
+  - {id: clinic, name: Clinic, first_party: true, sector: health, redirect_uris: ["https://clinic.test/cb"], scopes: [openid]}
+  - {id: pharmacy, name: Pharmacy, first_party: true, sector: health, redirect_uris: ["https://pharmacy.test/cb"], scopes: [openid]}
+  - {id: orders-api, name: Orders API, kind: workload, grant_types: [client_credentials, "urn:ietf:params:oauth:grant-type:token-exchange"], serves: [orders], scopes: [ledger.read], apis: [ledger]}
   - {id: robot, name: Robot, kind: workload, grant_types: [client_credentials], scopes: [orders.read], apis: [orders]}
   - {id: robot2, name: Robot of two APIs, kind: workload, grant_types: [client_credentials], scopes: [orders.read, ledger.read], apis: [orders, ledger]}
 `
@@ -71,15 +79,16 @@ var model = [16]byte{1, 2, 3}
 // page that runs real ceremonies with software authenticators.
 type world struct {
 	testing.TB
-	pool    *pgxpool.Pool
-	log     *audit.Log
-	ring    *keyring.Ring
-	clients *grant.Clients
-	flow    *signin.Flow
-	rp      *passkey.RelyingParty
-	server  *httptest.Server
-	secrets map[string]string
-	people  map[string]*person
+	pool     *pgxpool.Pool
+	log      *audit.Log
+	ring     *keyring.Ring
+	clients  *grant.Clients
+	flow     *signin.Flow
+	rp       *passkey.RelyingParty
+	provider *provider.Provider
+	server   *httptest.Server
+	secrets  map[string]string
+	people   map[string]*person
 
 	mu    sync.Mutex
 	now   time.Time
@@ -108,7 +117,7 @@ func newWorld(t testing.TB) *world {
 	w.clients, err = grant.OpenClients(ctx, w.pool)
 	w.must(err)
 	w.must(w.clients.DeclareClients(ctx, w.log, w.now, w.trust))
-	for _, id := range []string{"web", "other", "robot", "robot2"} {
+	for _, id := range []string{"web", "other", "robot", "robot2", "third", "legacy", "orders-api"} {
 		w.tx(func(tx pgx.Tx) error {
 			s, err := grant.RotateSecret(ctx, tx, grant.ClientID(id))
 			w.secrets[id] = s.Reveal()
@@ -129,11 +138,12 @@ func newWorld(t testing.TB) *world {
 	w.enrol("ada", "Ada Lovelace", &passkeytest.Authenticator{AAGUID: model, Attestation: passkeytest.AttestPacked, CA: vendor})
 	w.enrol("bob", "Bob Builder", &passkeytest.Authenticator{Attestation: passkeytest.AttestNone, Synced: true})
 
-	p, err := provider.New(provider.Options{Issuer: issuer, Pool: w.pool, Log: w.log, Ring: w.ring, Clients: w.clients, SignIn: w.flow,
-		Trust: w.inForce, ShowError: w.show, Logger: zerolog.New(faults{w}).Level(zerolog.ErrorLevel), Now: w.clock})
+	w.provider, err = provider.New(provider.Options{Issuer: issuer, Pool: w.pool, Log: w.log, Ring: w.ring, Clients: w.clients, SignIn: w.flow,
+		Trust: w.inForce, ShowError: w.show, PostForm: postForm, PairwiseKey: make([]byte, 32), Logger: zerolog.New(faults{w}).Level(zerolog.ErrorLevel), Now: w.clock})
 	w.must(err)
 	mux := http.NewServeMux()
-	mux.Handle("/", p)
+	mux.Handle("/", w.provider)
+	mux.HandleFunc("POST /test/agree", w.agree)
 	mux.HandleFunc("GET /test/signin", w.signInPage)
 	mux.HandleFunc("POST /test/signout", func(rw http.ResponseWriter, r *http.Request) { w.must(w.flow.SignOut(r.Context(), rw, r)) })
 	w.server = httptest.NewServer(mux)
@@ -234,6 +244,13 @@ func (w *world) addPasskey(name string, key *passkeytest.Authenticator) {
 	p.key = key
 }
 
+// postForm stands in for the page that posts a form: it redirects to what would
+// be posted, so that tests read both modes alike.
+func postForm(rw http.ResponseWriter, _ *http.Request, action string, values url.Values) {
+	rw.Header().Set("Location", action+"?"+values.Encode())
+	rw.WriteHeader(http.StatusOK)
+}
+
 // show stands in for the error page.
 func (w *world) show(rw http.ResponseWriter, _ *http.Request, err error) {
 	w.mu.Lock()
@@ -272,6 +289,30 @@ func (w *world) signInPage(rw http.ResponseWriter, r *http.Request) {
 				_, err = w.flow.Finish(r.Context(), rw, r, signin.Attempt{Ceremony: offer.Ceremony, Response: response, Request: request})
 			}
 		}
+	}
+	if err != nil {
+		w.show(rw, r, err)
+		return
+	}
+	http.Redirect(rw, r, "/authorize/callback?request="+url.QueryEscape(request.Reveal()), http.StatusSeeOther)
+}
+
+// agree stands in for the consent page and its script.
+func (w *world) agree(rw http.ResponseWriter, r *http.Request) {
+	request, browser := secret.Of(r.FormValue("request")), w.flow.BrowserOf(r)
+	var err error
+	if r.FormValue("answer") != "yes" {
+		_, err = grant.Decline(r.Context(), w.pool, w.clock(), request, browser)
+	} else if s, fault := w.flow.Current(r); fault != nil {
+		err = fault
+	} else {
+		err = w.log.Do(r.Context(), func(tx pgx.Tx) (audit.Event, error) {
+			_, err := grant.Agree(r.Context(), tx, w.clock(), request, browser, s.User.ID)
+			if err != nil {
+				return audit.Event{}, err
+			}
+			return audit.Event{Action: audit.ConsentGiven}, nil
+		})
 	}
 	if err != nil {
 		w.show(rw, r, err)

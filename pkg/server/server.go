@@ -69,11 +69,12 @@ type Server struct {
 	// Metadata is the FIDO metadata in force.
 	Metadata *mds.Keeper
 	// Judge judges the stored credentials again when either changes.
-	Judge   *fleet.Judge
-	basis   atomic.Pointer[fleet.Basis]
-	options Options
-	handler http.Handler
-	routes  []string
+	Judge    *fleet.Judge
+	protocol *provider.Provider
+	basis    atomic.Pointer[fleet.Basis]
+	options  Options
+	handler  http.Handler
+	routes   []string
 }
 
 // New opens the database and builds every part. The caller closes the server.
@@ -126,17 +127,22 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive cookie key: %w", err)
 	}
+	pairwiseKey, err := hkdf.Key(sha256.New, o.SealingKey, nil, "touchstone pairwise subjects v1", 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive pairwise key: %w", err)
+	}
 	flow := signin.New(signin.Options{Pool: s.Pool, Log: s.Log, Passkeys: passkeys, Trust: s.Trust.Current, Secure: secure, CookieKey: cookieKey, Now: o.Now})
 	pages, err := frontend.New(frontend.Options{Issuer: o.Issuer, Pool: s.Pool, Log: s.Log, Passkeys: passkeys, SignIn: flow, Clients: s.Clients,
-		Logger: o.Log, Now: o.Now, Playground: o.Playground})
+		Trust: s.Trust.Current, Logger: o.Log, Now: o.Now, Playground: o.Playground})
 	if err != nil {
 		return nil, err
 	}
 	protocol, err := provider.New(provider.Options{Issuer: o.Issuer, Pool: s.Pool, Log: s.Log, Ring: s.Ring, Clients: s.Clients, SignIn: flow,
-		Trust: s.Trust.Current, ShowError: pages.Fail, Logger: o.Log, Now: o.Now})
+		Trust: s.Trust.Current, ShowError: pages.Fail, PostForm: pages.PostForm, PairwiseKey: pairwiseKey, Logger: o.Log, Now: o.Now})
 	if err != nil {
 		return nil, err
 	}
+	s.protocol = protocol
 	s.handler = s.around(route(protocol, pages))
 	s.routes = append(append(protocol.Routes(), pages.Routes()...), "GET /healthz")
 	return s, nil
@@ -155,21 +161,20 @@ func algorithms(t *trust.Trust) []keyring.Algorithm {
 
 // route sends the protocol's paths to the provider and all others to the pages.
 func route(protocol *provider.Provider, pages *frontend.Frontend) http.Handler {
-	paths := map[string]bool{}
+	mux := http.NewServeMux()
+	mux.Handle("/", pages)
+	seen := map[string]bool{}
 	for _, pattern := range protocol.Routes() {
 		_, path, ok := strings.Cut(pattern, " ")
 		if !ok {
 			path = pattern
 		}
-		paths[path] = true
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if paths[r.URL.Path] {
-			protocol.ServeHTTP(w, r)
-			return
+		if !seen[path] {
+			mux.Handle(path, protocol)
+			seen[path] = true
 		}
-		pages.ServeHTTP(w, r)
-	})
+	}
+	return mux
 }
 
 // ServeHTTP serves every route.
@@ -197,6 +202,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	go s.Trust.Watch(ctx, s.options.Log, func() { s.trustChanged(ctx) })
 	go s.Metadata.Run(ctx, s.basisChanged)
 	go s.Judge.Run(ctx)
+	go s.protocol.DeliverLogouts(ctx)
 	go s.sweep(ctx)
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	stopped := make(chan error, 1)

@@ -46,9 +46,9 @@ apis:
     audience: https://api.test/other
     path: /other
 clients:
-  - {id: web, name: Web, kind: public, redirect_uris: ["https://rp.test/cb"], post_logout_redirect_uris: ["https://rp.test/bye"], scopes: [openid, profile, authenticator, offline_access, orders.read], apis: [orders]}
-  - {id: spa, name: Other, kind: public, redirect_uris: ["https://rp.test/cb"], scopes: [openid], apis: []}
-  - {id: native, name: Native, kind: public, redirect_uris: ["http://127.0.0.1/cb"], scopes: [openid], apis: []}
+  - {id: web, name: Web, kind: public, first_party: true, redirect_uris: ["https://rp.test/cb"], post_logout_redirect_uris: ["https://rp.test/bye"], scopes: [openid, profile, authenticator, offline_access, orders.read], apis: [orders]}
+  - {id: spa, name: Other, kind: public, first_party: true, redirect_uris: ["https://rp.test/cb"], scopes: [openid], apis: []}
+  - {id: native, name: Native, kind: public, first_party: true, redirect_uris: ["http://127.0.0.1/cb"], scopes: [openid], apis: []}
   - {id: batch, name: Batch, kind: workload, grant_types: [client_credentials], scopes: [orders.read], apis: [orders]}
 `
 

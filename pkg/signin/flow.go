@@ -116,12 +116,14 @@ func found(findings []trust.Finding) map[string]string {
 // open makes the session that a proof earns, with its authentication frozen.
 func (f *Flow) open(p passkey.Proof, r *http.Request, now time.Time) Session {
 	t := f.options.Trust()
+	met, _ := t.LevelsOf(p.Authenticator())
 	s := Session{ID: newSessionID(), User: p.User, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(absoluteLife),
 		UserAgent: shorten(r.UserAgent()), Address: audit.OriginOf(r.Context()).Address, ThisBrowser: true}
 	s.Authentication = grant.Authentication{
 		UserID: p.User.ID, Credential: p.Credential.ID, AuthenticatorID: p.Credential.AuthenticatorID, Session: s.ID,
 		AuthTime: now, ACR: t.LevelOf(p.Authenticator()), AMR: p.AMR,
 		Authenticator: claim.Authenticator{Attestation: p.Facts, AAGUID: p.AAGUID, Model: p.Model},
+		Levels:        met,
 		TrustVersion:  t.Version,
 	}
 	if p.MetadataNumber > 0 {

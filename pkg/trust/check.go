@@ -198,7 +198,7 @@ func (r *reader) checkClients(n *yaml.Node, t *Trust, scopes, apis []string) {
 				r.fault(n, at+".scopes", "unknown scope %q%s", s, suggestion(s, scopes))
 			}
 		}
-		for _, a := range c.APIs {
+		for _, a := range append(slices.Clone(c.Serves), c.APIs...) {
 			if !slices.Contains(apis, a) {
 				r.fault(n, at+".apis", "unknown API %q%s", a, suggestion(a, apis))
 			}
@@ -207,7 +207,9 @@ func (r *reader) checkClients(n *yaml.Node, t *Trust, scopes, apis []string) {
 		app := slices.Contains(c.GrantTypes, "client_credentials")
 		switch {
 		case c.Kind == "workload" && (code || !app || len(c.RedirectURIs) > 0):
-			r.fault(n, at+".grant_types", "a workload has client_credentials alone and no redirect URIs")
+			r.fault(n, at+".grant_types", "a workload has client_credentials alone (and token exchange) and no redirect URIs")
+		case c.Kind == "public" && slices.Contains(c.GrantTypes, "urn:ietf:params:oauth:grant-type:token-exchange"):
+			r.fault(n, at+".grant_types", "token exchange needs a client that proves itself")
 		case c.Kind != "workload" && app:
 			r.fault(n, at+".grant_types", "client_credentials is for kind workload")
 		case code && len(c.RedirectURIs) == 0:

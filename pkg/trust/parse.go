@@ -133,22 +133,6 @@ func (r *reader) requirement(into *Requirement) func(*yaml.Node, string) {
 	}
 }
 
-// client reads one declared client.
-func (r *reader) client(n *yaml.Node, at string, t *Trust) {
-	c := Client{Kind: "public", GrantTypes: []string{"authorization_code", "refresh_token"}}
-	r.mapping(n, at, map[string]func(*yaml.Node, string){
-		"id":                        r.text(&c.ID, identifier),
-		"name":                      r.text(&c.Name, anything),
-		"kind":                      r.text(&c.Kind, oneOf("public", "confidential", "workload")),
-		"redirect_uris":             r.texts(&c.RedirectURIs, redirectURI),
-		"post_logout_redirect_uris": r.texts(&c.PostLogoutRedirectURIs, redirectURI),
-		"grant_types":               r.texts(&c.GrantTypes, oneOf("authorization_code", "refresh_token", "client_credentials")),
-		"scopes":                    r.texts(&c.Scopes, scopeToken),
-		"apis":                      r.texts(&c.APIs, identifier),
-	}, "id", "name")
-	t.Clients = append(t.Clients, c)
-}
-
 // facts reads a list of known facts.
 func (r *reader) facts(into *[]claim.Fact) func(*yaml.Node, string) {
 	return func(n *yaml.Node, at string) {

@@ -122,6 +122,27 @@ type Client struct {
 	Scopes []string
 	// APIs names the APIs the client may ask tokens for.
 	APIs []string
+	// FirstParty clients are the operator's own: people are not asked to agree.
+	FirstParty bool
+	// AuthMethod is how the client proves itself (OpenID Connect Core section 9):
+	// none, client_secret_basic, client_secret_post or private_key_jwt; empty lets
+	// a client with a secret use either of the two.
+	AuthMethod string
+	// JWKS is a JWK Set with the client's public keys, JWKSURI where to fetch it.
+	JWKS, JWKSURI string
+	// PKCEExempt lets a confidential client leave the code challenge out; it must send a nonce then.
+	PKCEExempt bool
+	// IDTokenAlgorithm is RS256 (default), PS256 or ES256.
+	IDTokenAlgorithm string
+	// BackchannelLogoutURI is told when a session ends (OpenID Connect Back-Channel Logout).
+	BackchannelLogoutURI string
+	// Sector, when not empty, gives the client pairwise subjects, shared by all clients of the sector.
+	Sector string
+	// TokenLifetime shortens the life of the client's access tokens; zero leaves it to the API.
+	TokenLifetime time.Duration
+	// Serves names the APIs that the client is the resource server of: it may
+	// introspect and exchange tokens for them.
+	Serves []string
 }
 
 // API returns the API with this audience.

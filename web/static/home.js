@@ -25,6 +25,9 @@ document.addEventListener("click", (event) => {
 	case "remove":
 		if (confirm(`Remove “${item.querySelector(".nickname").textContent}” from your account? Applications that you opened with it lose their access. The passkey itself stays on the device until you delete it there.`)) act("/account/remove", { id });
 		break;
+	case "withdraw":
+		if (confirm(`Take back what “${item.querySelector(".nickname").textContent}” may do? Its access ends at once.`)) act("/account/withdraw", { id });
+		break;
 	case "dismiss":
 		act("/account/dismiss", { id });
 		break;

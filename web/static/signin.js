@@ -42,6 +42,16 @@ $("go").addEventListener("click", async () => {
 	}
 });
 
+$("decline")?.addEventListener("click", async () => {
+	waiting?.abort();
+	waiting = undefined;
+	try {
+		location.assign((await post("/signin/decline", { request })).location);
+	} catch (error) {
+		failed(error, performance.now());
+	}
+});
+
 // offerAutofill lists passkeys in the field where the browser can, and renews
 // the challenge silently before it runs out.
 async function offerAutofill() {

@@ -1,0 +1,68 @@
+package provider
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/touchstone-id/touchstone/pkg/claim"
+	"github.com/touchstone-id/touchstone/pkg/denial"
+	"github.com/touchstone-id/touchstone/pkg/grant"
+)
+
+// maxClaims bounds the claims parameter, in bytes.
+const maxClaims = 4 << 10
+
+// wish is what a client says about one claim (OpenID Connect Core section 5.5.1).
+type wish struct {
+	Essential bool     `json:"essential"`
+	Value     string   `json:"value"`
+	Values    []string `json:"values"`
+}
+
+// scopeOf says which scope brings a claim that may be asked for by name.
+var scopeOf = map[string]string{"name": "profile", "preferred_username": "profile",
+	string(claim.Attestation): "authenticator", string(claim.AAGUID): "authenticator", string(claim.Model): "authenticator"}
+
+// wishes reads acr_values and the claims parameter (OpenID Connect Core sections
+// 3.1.2.1 and 5.5). Levels that the trust file knows are binding, whether they
+// were asked for as essential or not: no answer comes with a weaker acr. Levels
+// that nobody knows are passed over when voluntary; when essential, and none of
+// them is known, the request cannot be met.
+func (p *Provider) wishes(form url.Values, client grant.Client, o *grant.OpenParams) error {
+	asked := strings.Fields(form.Get("acr_values"))
+	essential := false
+	if text := form.Get("claims"); text != "" {
+		var in struct {
+			IDToken  map[string]*wish `json:"id_token"`
+			Userinfo map[string]*wish `json:"userinfo"`
+		}
+		if len(text) > maxClaims || json.Unmarshal([]byte(text), &in) != nil {
+			return denial.New(denial.ClaimsInvalid, "%d bytes", len(text))
+		}
+		if w := in.IDToken["acr"]; w != nil && (w.Value != "" || len(w.Values) > 0) {
+			essential = w.Essential
+			asked = w.Values
+			if w.Value != "" {
+				asked = append(asked, w.Value)
+			}
+		}
+		for _, wanted := range []map[string]*wish{in.IDToken, in.Userinfo} {
+			for name := range wanted {
+				if s := scopeOf[name]; s != "" && client.AllowsScope(s) && !slices.Contains(o.Scopes, s) {
+					o.Scopes = append(o.Scopes, s)
+				}
+			}
+		}
+	}
+	for _, level := range asked {
+		if p.options.Trust().FactsOf(level) != nil && !slices.Contains(o.ACRValues, level) {
+			o.ACRValues = append(o.ACRValues, level)
+		}
+	}
+	if essential && len(o.ACRValues) == 0 {
+		return denial.New(denial.LevelUnmet, "acr %.200q", asked)
+	}
+	return nil
+}
