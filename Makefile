@@ -12,6 +12,9 @@ run: build ## start everything for development: Postgres, server, gateway, sampl
 build: ## build both commands into bin/
 	@$(BUILD) -o bin/ ./cmd/...
 
+build-hsm: ## build touchstone so that it can load PKCS #11 modules; not static
+	CGO_ENABLED=1 $(GO) build -trimpath -ldflags='-s -w' -o bin/touchstone-hsm ./cmd/touchstone
+
 test: ## run every check and test, installing what they need
 	@scripts/install-postgres
 	@scripts/install-test-tools
@@ -28,4 +31,4 @@ bench: build ## measure whole flows beside their floor, against a server of its 
 clean: ## remove what was built; .touchstone with its data stays
 	rm -rf bin
 
-.PHONY: help run build test bench clean
+.PHONY: help run build build-hsm test bench clean

@@ -237,6 +237,17 @@ table judgement -- owner: fleet; how far the credentials were judged on which me
   constraint judgement_pkey PRIMARY KEY (one)
   constraint there_is_one CHECK (one)
   CREATE UNIQUE INDEX judgement_pkey ON public.judgement USING btree (one)
+table key_demand -- owner: keyring; rotations that were asked for, and when they were done
+  id bigint not null
+  algorithm text not null
+  kind text not null
+  cause text not null
+  demanded_at timestamp with time zone not null
+  done_at timestamp with time zone
+  constraint key_demand_pkey PRIMARY KEY (id)
+  constraint kind_is_known CHECK ((kind = ANY (ARRAY['rotate'::text, 'emergency'::text])))
+  CREATE UNIQUE INDEX key_demand_pkey ON public.key_demand USING btree (id)
+  CREATE UNIQUE INDEX one_open_demand_of_each_kind ON public.key_demand USING btree (algorithm, kind) WHERE (done_at IS NULL)
 table logout_delivery -- owner: grant; back-channel logouts to deliver, with what became of them
   id uuid not null
   client_id text not null
@@ -319,14 +330,31 @@ table signing_key -- owner: keyring; token-signing keys; the private part is sea
   sealed bytea not null
   sealed_under text not null
   created_at timestamp with time zone not null default clock_timestamp()
-  activates_at timestamp with time zone not null
+  activates_at timestamp with time zone
   honoured_at timestamp with time zone
   retires_at timestamp with time zone
+  ready_at timestamp with time zone not null
+  withdrawn_at timestamp with time zone
+  destroyed_at timestamp with time zone
+  cause text not null default ''::text
+  constraint a_destroyed_key_is_retired CHECK (((destroyed_at IS NULL) OR ((retires_at IS NOT NULL) AND (sealed = '\x'::bytea))))
+  constraint a_key_signs_only_when_ready CHECK (((activates_at IS NULL) OR (activates_at >= ready_at)))
+  constraint a_withdrawn_key_is_retired CHECK (((withdrawn_at IS NULL) OR (retires_at = withdrawn_at)))
   constraint algorithm_is_known CHECK ((algorithm = ANY (ARRAY['RS256'::text, 'PS256'::text, 'ES256'::text])))
   constraint retirement_follows_honour CHECK (((retires_at IS NULL) OR ((honoured_at IS NOT NULL) AND (retires_at >= honoured_at))))
   constraint signing_key_pkey PRIMARY KEY (kid)
+  CREATE UNIQUE INDEX one_current_key_for_each_algorithm ON public.signing_key USING btree (algorithm) WHERE ((activates_at IS NOT NULL) AND (honoured_at IS NULL))
+  CREATE UNIQUE INDEX one_standby_for_each_algorithm ON public.signing_key USING btree (algorithm) WHERE ((activates_at IS NULL) AND (retires_at IS NULL))
   CREATE INDEX signing_key_by_algorithm ON public.signing_key USING btree (algorithm, activates_at)
   CREATE UNIQUE INDEX signing_key_pkey ON public.signing_key USING btree (kid)
+table signing_key_basis -- owner: keyring; which metadata and trust file were in force from when on while a key was active
+  kid text not null
+  since timestamp with time zone not null
+  metadata text not null
+  trust_version text not null
+  constraint signing_key_basis_kid_fkey FOREIGN KEY (kid) REFERENCES signing_key(kid)
+  constraint signing_key_basis_pkey PRIMARY KEY (kid, since)
+  CREATE UNIQUE INDEX signing_key_basis_pkey ON public.signing_key_basis USING btree (kid, since)
 table trust_file -- owner: fleet; every trust file that was in force, as it was written; the newest is in force
   id bigint not null
   version text not null

@@ -46,6 +46,7 @@ var doors = map[string][]string{
 	"github.com/alecthomas/kong":      {},
 	"github.com/go-jose/go-jose":      {"keyring", "gateway", "attest", "passkey", "provider"},
 	"github.com/fxamacker/cbor":       {"passkey"},
+	"github.com/ThalesGroup/crypto11": {"keyring"},
 	"net/http":                        {"attest", "provider", "frontend", "gateway", "server", "signin", "denial", "apim"},
 	"github.com/gorilla/securecookie": {"signin"},
 }

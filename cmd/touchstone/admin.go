@@ -14,7 +14,6 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/grant"
-	"github.com/touchstone-id/touchstone/pkg/keyring"
 )
 
 type userCommand struct {
@@ -127,74 +126,6 @@ func (f databaseFlags) act(ctx context.Context, name string, do func(pgx.Tx, acc
 		event.UserID = string(u.ID)
 		return event, err
 	})
-}
-
-type keyCommand struct {
-	List   listKeys   `cmd:"" help:"List signing keys with their states."`
-	Rotate rotateKeys `cmd:"" help:"Publish a successor now; it signs a day later."`
-}
-
-// keyFlags open the ring.
-type keyFlags struct {
-	SealingKey string `default:".touchstone/sealing.key" help:"File with the sealing key."`
-	databaseFlags
-}
-
-func (f keyFlags) ring(ctx context.Context) (*keyring.Ring, func(), error) {
-	key, err := keyring.ReadSealingKey(f.SealingKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	sealer, err := keyring.NewLocalSealer(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	pool, log, err := f.open(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	ring, err := keyring.Open(ctx, keyring.Options{Pool: pool, Log: log, Sealer: sealer})
-	if err != nil {
-		pool.Close()
-		return nil, nil, err
-	}
-	return ring, pool.Close, nil
-}
-
-type listKeys struct{ keyFlags }
-
-// Run prints a table.
-func (c *listKeys) Run(ctx context.Context, out io.Writer) error {
-	ring, done, err := c.ring(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	keys, err := ring.Keys(ctx)
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KID\tALGORITHM\tSTATE\tSIGNS FROM")
-	for _, k := range keys {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.ID, k.Algorithm, k.StateAt(time.Now()), k.ActivatesAt.UTC().Format(time.RFC3339))
-	}
-	return w.Flush()
-}
-
-type rotateKeys struct {
-	Algorithm string `default:"RS256" enum:"RS256,PS256,ES256" help:"RS256, PS256 or ES256."`
-	keyFlags
-}
-
-// Run starts a rotation.
-func (c *rotateKeys) Run(ctx context.Context) error {
-	ring, done, err := c.ring(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	return ring.Rotate(ctx, keyring.Algorithm(c.Algorithm))
 }
 
 type policyCommand struct {

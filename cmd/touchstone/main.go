@@ -26,7 +26,7 @@ type cli struct {
 	Migrate        migrateCommand        `cmd:"" help:"Bring a database to this version's schema."`
 	User           userCommand           `cmd:"" help:"Invite and manage people."`
 	Client         clientCommand         `cmd:"" help:"Register and list OAuth clients."`
-	Key            keyCommand            `cmd:"" help:"List and rotate signing keys."`
+	Key            keyCommand            `cmd:"" help:"List, rotate, withdraw and draw signing keys."`
 	Trust          trustCommand          `cmd:"" help:"Check, plan and apply the trust file."`
 	Mds            mdsCommand            `cmd:"" help:"Read, refresh and compare FIDO metadata."`
 	Authenticators authenticatorsCommand `cmd:"" help:"List the enrolled authenticators, and release one from quarantine."`

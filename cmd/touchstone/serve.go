@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/touchstone-id/touchstone/pkg/audit"
-	"github.com/touchstone-id/touchstone/pkg/keyring"
 	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/server"
 )
@@ -52,11 +53,14 @@ func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, *audit.Log, err
 }
 
 type serveCommand struct {
-	Issuer     string `required:"" help:"Issuer identifier, such as https://login.example.com." placeholder:"URL"`
-	Listen     string `default:"127.0.0.1:8080" help:"Address to listen on; TLS is terminated in front."`
-	Trust      string `help:"Trust file, applied when none ever was; later ones by touchstone trust apply." placeholder:"FILE"`
-	SealingKey string `required:"" help:"File with the 32-byte key, in base64, that seals signing keys." placeholder:"FILE"`
-	Migrate    bool   `help:"Migrate the database before serving."`
+	Issuer     string   `required:"" help:"Issuer identifier, such as https://login.example.com." placeholder:"URL"`
+	Listen     string   `default:"127.0.0.1:8080" help:"Address to listen on; TLS is terminated in front."`
+	Trust      string   `help:"Trust file, applied when none ever was; later ones by touchstone trust apply." placeholder:"FILE"`
+	SealingKey string   `required:"" help:"File with the 32-byte key, in base64, that authenticates cookies and seals signing keys; env:NAME takes it from the environment." placeholder:"FILE"`
+	Sealer     string   `help:"Key in a hardware module that seals signing keys instead, as a PKCS #11 URI (RFC 7512)." placeholder:"URI"`
+	Previous   []string `name:"previous-sealing-key" help:"Sealing key, a FILE, env:NAME or PKCS #11 URI, that signing keys may still be sealed under; see touchstone key reseal." placeholder:"KEY"`
+	Metrics    string   `name:"metrics-listen" help:"Address on which to serve metrics; none by default." placeholder:"ADDRESS"`
+	Migrate    bool     `help:"Migrate the database before serving."`
 	databaseFlags
 	metadataFlags
 	logFlags
@@ -73,11 +77,16 @@ func (c *serveCommand) Run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	key, err := keyring.ReadSealingKey(c.SealingKey)
+	key, err := readSealingKey(c.SealingKey)
 	if err != nil {
 		return err
 	}
-	options := server.Options{Issuer: c.Issuer, DatabaseURL: url, SealingKey: key, TrustName: c.Trust, Log: c.logger()}
+	sealer, previous, done, err := openSealers(c.Sealer, c.Previous)
+	if err != nil {
+		return err
+	}
+	defer done()
+	options := server.Options{Issuer: c.Issuer, DatabaseURL: url, SealingKey: key, Sealer: sealer, PreviousSealers: previous, TrustName: c.Trust, Log: c.logger()}
 	if c.Trust != "" {
 		if options.Trust, err = os.ReadFile(c.Trust); err != nil {
 			return fmt.Errorf("trust file: %w", err)
@@ -94,6 +103,14 @@ func (c *serveCommand) Run(ctx context.Context, out io.Writer) error {
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return err
+	}
+	if c.Metrics != "" {
+		metrics, err := net.Listen("tcp", c.Metrics)
+		if err != nil {
+			return err
+		}
+		defer metrics.Close()
+		go (&http.Server{Handler: s.Metrics(), ReadHeaderTimeout: 10 * time.Second}).Serve(metrics)
 	}
 	fmt.Fprintf(out, "touchstone %s serves %s on %s\n", version, c.Issuer, listener.Addr())
 	return s.Run(ctx, listener)

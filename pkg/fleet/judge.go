@@ -64,9 +64,10 @@ type Options struct {
 	Logger zerolog.Logger
 	// Now is the clock.
 	Now func() time.Time
-	// OnCompromise, when not nil, is called after a run in which models lost
-	// their good standing by a status.
-	OnCompromise func(ctx context.Context, models []string, metadata int) error
+	// OnCompromise, when not nil, takes part in the act that ends a run in which
+	// models lost their good standing by a status. It returns in a word what
+	// follows, for the record.
+	OnCompromise func(ctx context.Context, tx pgx.Tx, models []string, metadata string) (string, error)
 }
 
 // Judge judges every stored credential again when the world has changed.
@@ -204,13 +205,16 @@ func (j *Judge) finish(ctx context.Context, b Basis, o Outcome) error {
 		if err != nil {
 			return audit.Event{}, fmt.Errorf("finish judging again: %w", err)
 		}
-		return audit.Event{Action: audit.FleetRejudged, Details: map[string]string{"metadata": b.MetadataVersion, "trust_version": b.Trust.Version,
-			"judged": strconv.Itoa(o.Judged), "changed": strconv.Itoa(o.Changed), "models": strings.Join(o.Models, ", ")}}, nil
+		details := map[string]string{"metadata": b.MetadataVersion, "trust_version": b.Trust.Version,
+			"judged": strconv.Itoa(o.Judged), "changed": strconv.Itoa(o.Changed), "models": strings.Join(o.Models, ", ")}
+		if len(o.Models) > 0 && j.options.OnCompromise != nil {
+			if details["keys"], err = j.options.OnCompromise(ctx, tx, o.Models, b.MetadataVersion); err != nil {
+				return audit.Event{}, err
+			}
+		}
+		return audit.Event{Action: audit.FleetRejudged, Details: details}, nil
 	})
-	if err != nil || len(o.Models) == 0 || j.options.OnCompromise == nil {
-		return err
-	}
-	return j.options.OnCompromise(ctx, o.Models, b.Metadata.Number())
+	return err
 }
 
 // change is a credential whose worth is no longer what was last stated.

@@ -25,6 +25,9 @@ const (
 	ES256 Algorithm = "ES256"
 )
 
+// Algorithms returns every algorithm, RS256 first.
+func Algorithms() []Algorithm { return []Algorithm{RS256, PS256, ES256} }
+
 // rsaBits is the size of RSA keys: 112 bits of security, enough for tokens that
 // live minutes under keys that live months, at a third of the cost of 3072.
 const rsaBits = 2048
@@ -42,36 +45,64 @@ const (
 
 // Key is what may be told about a signing key.
 type Key struct {
-	ID          string
-	Algorithm   Algorithm
-	CreatedAt   time.Time
-	ActivatesAt time.Time
+	ID        string
+	Algorithm Algorithm
+	// CreatedAt is when the key came into the key set, ReadyAt the earliest
+	// instant at which it may sign.
+	CreatedAt time.Time
+	ReadyAt   time.Time
+	// ActivatesAt is nil while the key stands by without a date.
+	ActivatesAt *time.Time
 	HonouredAt  *time.Time
 	RetiresAt   *time.Time
+	// WithdrawnAt is when an emergency took the key out of the key set.
+	WithdrawnAt *time.Time
+	// Cause says why the key was made.
+	Cause string
+	// SealedUnder names the sealing key of the private part.
+	SealedUnder string
 }
 
 // StateAt returns the key's state at an instant.
 func (k Key) StateAt(now time.Time) State {
 	switch {
-	case k.RetiresAt != nil && !now.Before(*k.RetiresAt):
+	case reached(k.RetiresAt, now):
 		return Retired
-	case k.HonouredAt != nil && !now.Before(*k.HonouredAt):
+	case reached(k.HonouredAt, now):
 		return Honoured
-	case !now.Before(k.ActivatesAt):
+	case reached(k.ActivatesAt, now):
 		return Active
 	}
 	return Pending
 }
 
-// material is a fresh private key with its public JWK and thumbprint.
+// standsBy reports whether the key is published without a date to sign.
+func (k Key) standsBy() bool { return k.ActivatesAt == nil && k.RetiresAt == nil }
+
+// current reports whether the key is the one of its algorithm that signs, or
+// will at a date that is fixed.
+func (k Key) current() bool { return k.ActivatesAt != nil && k.HonouredAt == nil }
+
+// AcceptedUntil returns the instant after which no gateway that can reach us
+// accepts a withdrawn key any more; the zero time for a key that was not withdrawn.
+func (k Key) AcceptedUntil() time.Time {
+	if k.WithdrawnAt == nil {
+		return time.Time{}
+	}
+	return k.WithdrawnAt.Add(GatewayWindow)
+}
+
+// reached reports whether an instant is set and not in the future.
+func reached(at *time.Time, now time.Time) bool { return at != nil && !now.Before(*at) }
+
+// material is a private key with its public JWK and thumbprint.
 type material struct {
 	kid     string
 	private []byte // PKCS #8
 	public  []byte // JWK
 }
 
-// generate makes a key pair. The kid is the RFC 7638 thumbprint, so that it can
-// neither collide nor be chosen.
+// generate makes a key pair.
 func generate(alg Algorithm) (material, error) {
 	var signer crypto.Signer
 	var err error
@@ -86,6 +117,12 @@ func generate(alg Algorithm) (material, error) {
 	if err != nil {
 		return material{}, fmt.Errorf("generate %s key: %w", alg, err)
 	}
+	return materialOf(alg, signer)
+}
+
+// materialOf encodes a private key. The kid is the RFC 7638 thumbprint, so that
+// it can neither collide nor be chosen.
+func materialOf(alg Algorithm, signer crypto.Signer) (material, error) {
 	private, err := x509.MarshalPKCS8PrivateKey(signer)
 	if err != nil {
 		return material{}, fmt.Errorf("encode %s key: %w", alg, err)

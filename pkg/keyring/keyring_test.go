@@ -3,141 +3,246 @@ package keyring
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
 
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/postgres/pgtest"
 )
 
-func open(t *testing.T, pool *pgxpool.Pool, key byte) (*Ring, error) {
-	t.Helper()
-	sealing := make([]byte, sealingKeySize)
-	sealing[0] = key
-	sealer, err := NewLocalSealer(sealing)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Open(context.Background(), Options{Pool: pool, Log: audit.New(pool), Sealer: sealer, Algorithms: []Algorithm{RS256, ES256, PS256}})
-}
-
 func TestReplicasShareTheirFirstKeys(t *testing.T) {
-	pool := pgtest.New(t)
+	w := newWorld(t)
 	rings := make(chan *Ring, 4)
 	for range 4 {
 		go func() {
-			r, err := open(t, pool, 1)
+			r, err := open(t.Context(), Options{Pool: w.pool, Log: audit.New(w.pool), Sealer: testSealer(t, 1)}, w.seams(new(time.Duration)))
 			if err != nil {
 				t.Error(err)
 			}
 			rings <- r
 		}()
 	}
-	first := <-rings
-	for range 3 {
-		if r := <-rings; r != nil && first != nil && string(r.JWKS().Body) != string(first.JWKS().Body) {
-			if err := r.Reload(context.Background()); err != nil {
-				t.Error(err)
+	var first string
+	for range 4 {
+		r := <-rings
+		if r == nil {
+			continue
+		}
+		d, err := r.JWKS()
+		w.must(err)
+		if first == "" {
+			first = string(d.Body)
+		}
+		if string(d.Body) != first {
+			t.Error("two replicas publish different key sets")
+		}
+		for _, alg := range Algorithms() {
+			if signer(r, alg) == "" {
+				t.Errorf("%s has no key that signs", alg)
 			}
 		}
 	}
-	keys, err := first.Keys(context.Background())
-	if err != nil || len(keys) != 3 {
-		t.Errorf("%d keys, %v; want one of each algorithm", len(keys), err)
+	w.hold()
+	if n := w.states(PS256)[Active]; n != 1 {
+		t.Errorf("%d PS256 keys", n)
 	}
 }
 
 func TestALostSealingKeyIsAnError(t *testing.T) {
-	pool := pgtest.New(t)
-	if _, err := open(t, pool, 1); err != nil {
-		t.Fatal(err)
+	w := newWorld(t)
+	r := w.ring()
+	w.turn(r)
+	before, err := AllKeys(t.Context(), w.pool)
+	w.must(err)
+	for range 2 {
+		_, err := open(t.Context(), Options{Pool: w.pool, Log: audit.New(w.pool), Sealer: testSealer(t, 2)}, w.seams(new(time.Duration)))
+		if err == nil || !strings.Contains(err.Error(), "start with the sealing key that was used") {
+			t.Errorf("opening with another sealing key: %v", err)
+		}
 	}
-	if _, err := open(t, pool, 2); err == nil || !strings.Contains(err.Error(), "sealing key") {
-		t.Errorf("opening with another sealing key = %v", err)
-	}
-	var n int
-	if err := pool.QueryRow(context.Background(), `select count(*) from signing_key`).Scan(&n); err != nil || n != 3 {
-		t.Errorf("%d keys, %v: a silent new key", n, err)
+	after, err := AllKeys(t.Context(), w.pool)
+	if err != nil || len(after) != len(before) {
+		t.Errorf("%d keys, were %d (%v): a silent new key", len(after), len(before), err)
 	}
 }
 
 func TestPrivateKeysAreNeverOpenInTheDatabaseOrTheJWKS(t *testing.T) {
-	pool := pgtest.New(t)
-	r, err := open(t, pool, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := newWorld(t)
+	r := w.ring()
+	w.turn(r)
+	d, err := r.JWKS()
+	w.must(err)
 	for _, private := range []string{`"d"`, `"p"`, `"q"`} {
-		if strings.Contains(string(r.JWKS().Body), private) {
+		if strings.Contains(string(d.Body), private) {
 			t.Errorf("the key set holds %s", private)
 		}
 	}
-	var found bool
-	// The DER of a PKCS #8 RSA key holds its algorithm's object identifier.
-	if err := pool.QueryRow(context.Background(), `select exists (select from signing_key where position('\x2a864886f70d010101'::bytea in sealed) > 0)`).Scan(&found); err != nil || found {
-		t.Errorf("a private key stands open: %v %v", found, err)
+	// Every private key as it is in memory, searched for in a dump of every table.
+	var dump string
+	w.must(w.pool.QueryRow(t.Context(), `select coalesce(string_agg(k::text, ' '), '') || (select coalesce(string_agg(a::text, ' '), '') from audit_entry a) from signing_key k`).Scan(&dump))
+	for _, k := range r.current.Load().read.keys {
+		m, err := materialOf(k.Algorithm, private(r, k.ID))
+		w.must(err)
+		for _, piece := range [][]byte{m.private, m.private[len(m.private)-40:]} {
+			for _, text := range []string{hexOf(piece), base64.StdEncoding.EncodeToString(piece)} {
+				if strings.Contains(dump, text) {
+					t.Errorf("the private key of %s stands open in the database", k.ID)
+				}
+			}
+		}
+	}
+	if !strings.Contains(dump, r.options.Sealer.Name()) {
+		t.Error("the dump does not hold the keys at all")
 	}
 }
 
-func TestRotationPublishesBeforeItSigns(t *testing.T) {
-	pool := pgtest.New(t)
-	r, err := open(t, pool, 1)
-	if err != nil {
-		t.Fatal(err)
+func TestARotationHonoursTheKeyBefore(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	w.turn(r)
+	old := signer(r, RS256)
+	kid, err := r.Rotate(t.Context(), RS256, "test")
+	if err != nil || kid != "" || signer(r, RS256) != old {
+		t.Fatalf("a key that was published just now signs: %q %v", kid, err)
 	}
-	kid := func() string { return r.current.Load().signing[RS256].kid }
-	old := kid()
-	if err := r.Rotate(context.Background(), RS256); err != nil {
-		t.Fatal(err)
+	w.pass(DefaultPublishAhead-time.Minute, r)
+	if signer(r, RS256) != old {
+		t.Fatal("the successor signs before it was published for a day")
 	}
-	if kid() != old {
-		t.Error("the new key signs at once")
-	}
-	if len(r.current.Load().public) != 4 {
-		t.Error("the new key is not published at once")
-	}
-	if err := r.Rotate(context.Background(), RS256); err == nil {
-		t.Error("two rotations at once")
-	}
-	rows, err := r.load(context.Background(), time.Now())
-	if err != nil {
-		t.Fatal(err)
+	w.pass(time.Minute, r)
+	successor := signer(r, RS256)
+	if successor == old {
+		t.Fatal("the demanded rotation was not done once it might be")
 	}
 	for _, tt := range []struct {
 		name      string
 		after     time.Duration
-		signsOld  bool
-		published int
+		published bool
 	}{
-		{"before activation", DefaultPublishAhead - time.Minute, true, 4},
-		{"after activation", DefaultPublishAhead + time.Minute, false, 4},
-		{"while honoured", DefaultPublishAhead + DefaultHonourFor - time.Minute, false, 4},
-		{"when retired", DefaultPublishAhead + DefaultHonourFor + time.Minute, false, 3},
+		{"at once", 0, true},
+		{"while the last token lives", LongestTokenLife, true},
+		{"until gateways have looked", HonourFor - time.Second - LongestTokenLife, true},
+		{"afterwards", time.Second, false},
 	} {
-		s, err := build(rows, time.Now().Add(tt.after))
-		if err != nil {
+		w.pass(tt.after, r)
+		if publishes(r, old) != tt.published || !publishes(r, successor) {
+			t.Errorf("%s: the old key is published: %v", tt.name, publishes(r, old))
+		}
+	}
+	var sealed []byte
+	w.must(w.pool.QueryRow(t.Context(), `select sealed from signing_key where kid = $1`, old).Scan(&sealed))
+	if len(sealed) != 0 {
+		t.Error("the private part of a retired key is kept")
+	}
+	w.hold()
+	if kid, err := r.Rotate(t.Context(), "HS256", "test"); err == nil {
+		t.Errorf("a ring of HS256: %q", kid)
+	}
+}
+
+func TestReplicasLearnByNotificationAndWithoutOne(t *testing.T) {
+	pool := pgtest.New(t)
+	options := Options{Pool: pool, Log: audit.New(pool), Sealer: testSealer(t, 1), Algorithms: []Algorithm{ES256}, Development: true}
+	rings := make([]*Ring, 3)
+	turned := make(chan struct{}, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for i := range rings {
+		var err error
+		if rings[i], err = Open(t.Context(), options); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.signing[RS256].kid == old; got != tt.signsOld || len(s.public) != tt.published {
-			t.Errorf("%s: the old key signs: %v, %d published", tt.name, got, len(s.public))
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		rings[1].watch(ctx, zerolog.Nop(), func() { turned <- struct{}{} })
+	}()
+	<-turned // it listens, and has published a successor
+	kid, err := rings[0].Import(t.Context(), ES256, testKey(t, ES256))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.After(20 * time.Second); !publishes(rings[1], kid); {
+		select {
+		case <-turned: // far sooner than the minute after which it would look by itself
+		case <-deadline:
+			t.Fatal("the notification did not arrive")
 		}
+	}
+	cancel()
+	<-done
+	if publishes(rings[2], kid) {
+		t.Error("a replica without notifications knows already: the test shows nothing")
+	}
+	if err := rings[2].Turn(t.Context()); err != nil || !publishes(rings[2], kid) {
+		t.Errorf("looking does not replace a lost notification (%v)", err)
+	}
+}
+
+func TestWithoutTheDatabaseNothingStaleIsUsed(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	token, err := r.Sign(ES256, "at+jwt", map[string]string{"a": "b"})
+	w.must(err)
+	w.pool.Close()
+	w.now = w.now.Add(Lease)
+	if _, err := r.Sign(ES256, "at+jwt", map[string]string{}); err != nil {
+		t.Errorf("within the lease a request needs no database: %v", err)
+	}
+	if err := r.Turn(t.Context()); err == nil {
+		t.Error("a turn without a database succeeds")
+	}
+	w.now = w.now.Add(time.Second)
+	_, signed := r.Sign(ES256, "at+jwt", map[string]string{})
+	_, published := r.JWKS()
+	_, verified := r.Verify(token, "at+jwt")
+	for name, err := range map[string]error{"Sign": signed, "JWKS": published, "Verify": verified} {
+		if !errors.Is(err, ErrStale) {
+			t.Errorf("%s after the lease: %v", name, err)
+		}
+	}
+	if p := r.Problems(); len(p) != 1 || p[0].Code != ProblemStale {
+		t.Errorf("problems %v", p)
+	}
+}
+
+func TestAReplicaWhoseClockIsOffChangesNothing(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		off   time.Duration
+		turns bool
+	}{
+		{"just within", MaxSkew, true},
+		{"ahead", MaxSkew + time.Millisecond, false},
+		{"behind", -MaxSkew - time.Millisecond, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			r, err := open(t.Context(), Options{Pool: w.pool, Log: audit.New(w.pool), Sealer: testSealer(t, 1)}, w.seams(&tt.off))
+			w.must(err)
+			w.turn(r)
+			if got := w.states(RS256)[Pending] == 1; got != tt.turns {
+				t.Errorf("published a successor: %v", got)
+			}
+			said := len(r.Problems()) == 1 && r.Problems()[0].Code == ProblemClockSkew
+			if said == tt.turns || r.Skew() != tt.off {
+				t.Errorf("problems %v, skew %s", r.Problems(), r.Skew())
+			}
+		})
 	}
 }
 
 func TestVerify(t *testing.T) {
-	pool := pgtest.New(t)
-	r, err := open(t, pool, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := r.Sign(RS256, "at+jwt", map[string]string{"a": "b"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := newWorld(t)
+	r := w.ring()
+	token, err := r.Sign(ES256, "at+jwt", map[string]string{"a": "b"})
+	w.must(err)
 	if payload, err := r.Verify(token, "at+jwt"); err != nil || string(payload) != `{"a":"b"}` {
 		t.Errorf("%s %v", payload, err)
 	}
@@ -151,19 +256,36 @@ func TestVerify(t *testing.T) {
 	if _, err := r.Verify(token, "JWT"); !denial.Is(err, denial.TokenInvalid) {
 		t.Error("an access token passes for an ID token")
 	}
+	for _, tt := range []struct {
+		alg Algorithm
+		typ string
+	}{{"HS256", "at+jwt"}, {RS256, "anything"}} {
+		if _, err := r.Sign(tt.alg, tt.typ, nil); err == nil {
+			t.Errorf("%v was signed", tt)
+		}
+	}
+}
+
+func TestRulesThatWouldSurpriseAGatewayAreRefused(t *testing.T) {
+	w := newWorld(t)
+	for _, rules := range []Rules{{time.Hour, DefaultRotateEvery}, {DefaultPublishAhead, 7 * 24 * time.Hour}} {
+		_, err := open(t.Context(), Options{Pool: w.pool, Log: audit.New(w.pool), Sealer: testSealer(t, 1), Rules: func() Rules { return rules }}, w.seams(new(time.Duration)))
+		if err == nil {
+			t.Errorf("%v was accepted", rules)
+		}
+	}
+	if DefaultRules().Check() != nil || (Rules{GatewayWindow, DefaultRotateEvery}).Check() != nil {
+		t.Error("good rules are refused")
+	}
 }
 
 func BenchmarkSign(b *testing.B) {
 	pool := pgtest.New(b)
-	sealer, err := NewLocalSealer(make([]byte, sealingKeySize))
+	r, err := Open(context.Background(), Options{Pool: pool, Log: audit.New(pool), Sealer: testSealer(b, 1)})
 	if err != nil {
 		b.Fatal(err)
 	}
-	r, err := Open(context.Background(), Options{Pool: pool, Log: audit.New(pool), Sealer: sealer, Algorithms: []Algorithm{RS256, ES256}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, alg := range []Algorithm{RS256, ES256} {
+	for _, alg := range Algorithms() {
 		b.Run(string(alg), func(b *testing.B) {
 			for b.Loop() {
 				if _, err := r.Sign(alg, "at+jwt", map[string]string{"sub": "x"}); err != nil {
@@ -171,5 +293,19 @@ func BenchmarkSign(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkTurn measures what a replica does once a minute.
+func BenchmarkTurn(b *testing.B) {
+	pool := pgtest.New(b)
+	r, err := Open(context.Background(), Options{Pool: pool, Log: audit.New(pool), Sealer: testSealer(b, 1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := r.Turn(context.Background()); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -1,8 +1,8 @@
 package keyring
 
 import (
+	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -20,20 +20,27 @@ type Document struct {
 	ETag string
 }
 
-// row is a key as stored, with its private part unsealed.
-type row struct {
-	Key
+// parts are what of a key is kept in memory: read and unsealed once.
+type parts struct {
 	public  jose.JSONWebKey
 	private any
+	signers map[string]jose.Signer
 }
 
-// snapshot is everything signing and publishing need, built once per change.
+// snapshot is everything signing, publishing and health need, built after each
+// look at the database. It is immutable.
 type snapshot struct {
 	jwks    Document
 	public  map[string]jose.JSONWebKey
 	signing map[Algorithm]active
+	parts   map[string]parts
 	// next is when a clock rule changes the snapshot; zero when none is pending.
 	next time.Time
+	// read is what it was built from.
+	read read
+	// problems and metrics are what an operator is told.
+	problems []Problem
+	plans    map[Algorithm]Plan
 }
 
 // active is the key that signs for an algorithm, with a signer per typ header.
@@ -45,38 +52,37 @@ type active struct {
 // tokenTypes are the typ headers for which signers are ready-made.
 var tokenTypes = []string{"at+jwt", "JWT", "logout+jwt"}
 
-// build makes a snapshot of the keys as they stand at an instant.
-func build(rows []row, now time.Time) (*snapshot, error) {
-	s := &snapshot{public: map[string]jose.JSONWebKey{}, signing: map[Algorithm]active{}}
+// build makes a snapshot of the keys as they stood when they were read. Only
+// keys that are not known yet are unsealed.
+func build(ctx context.Context, l read, rules Rules, algs []Algorithm, known map[string]parts, unseal func(context.Context, Key) (parts, error)) (*snapshot, error) {
+	s := &snapshot{public: map[string]jose.JSONWebKey{}, signing: map[Algorithm]active{}, parts: map[string]parts{}, plans: map[Algorithm]Plan{}, read: l}
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
-	newest := map[Algorithm]row{}
-	for _, r := range rows {
-		state := r.StateAt(now)
-		for _, t := range []*time.Time{&r.ActivatesAt, r.HonouredAt, r.RetiresAt} {
-			if t != nil && t.After(now) && (s.next.IsZero() || t.Before(s.next)) {
+	newest := map[Algorithm]Key{}
+	for _, k := range l.keys {
+		for _, t := range []*time.Time{k.ActivatesAt, k.HonouredAt, k.RetiresAt} {
+			if t != nil && t.After(l.now) && (s.next.IsZero() || t.Before(s.next)) {
 				s.next = *t
 			}
 		}
+		state := k.StateAt(l.now)
 		if state == Retired {
 			continue
 		}
-		set.Keys = append(set.Keys, r.public)
-		s.public[r.ID] = r.public
-		if state == Active && !r.ActivatesAt.Before(newest[r.Algorithm].ActivatesAt) {
-			newest[r.Algorithm] = r
+		p, ok := known[k.ID]
+		if !ok {
+			var err error
+			if p, err = unseal(ctx, k); err != nil {
+				return nil, err
+			}
+		}
+		s.parts[k.ID], s.public[k.ID] = p, p.public
+		set.Keys = append(set.Keys, p.public)
+		if last, found := newest[k.Algorithm]; state == Active && (!found || !k.ActivatesAt.Before(*last.ActivatesAt)) {
+			newest[k.Algorithm] = k
 		}
 	}
-	for alg, r := range newest {
-		a := active{r.ID, map[string]jose.Signer{}}
-		for _, typ := range tokenTypes {
-			options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ)).WithHeader("kid", r.ID)
-			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: r.private}, options)
-			if err != nil {
-				return nil, fmt.Errorf("make signer for key %s: %w", r.ID, err)
-			}
-			a.signers[typ] = signer
-		}
-		s.signing[alg] = a
+	for alg, k := range newest {
+		s.signing[alg] = active{k.ID, s.parts[k.ID].signers}
 	}
 	slices.SortFunc(set.Keys, func(a, b jose.JSONWebKey) int { return strings.Compare(a.KeyID, b.KeyID) })
 	body, err := json.Marshal(set)
@@ -85,16 +91,29 @@ func build(rows []row, now time.Time) (*snapshot, error) {
 	}
 	sum := sha256.Sum256(body)
 	s.jwks = Document{body, `"` + b64(sum[:16]) + `"`}
+	for _, alg := range algs {
+		v := viewOf(l.look, alg, rules)
+		if v.current != nil {
+			s.plans[alg] = v.plan()
+		}
+		s.problems = append(s.problems, problemsOf(v, alg)...)
+	}
+	s.problems = append(s.problems, problemsAround(l)...)
 	return s, nil
 }
 
-// parsePrivate reads a PKCS #8 private key.
-func parsePrivate(der []byte) (any, error) {
-	key, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return nil, fmt.Errorf("parse private key: %w", err)
+// signersOf makes the signers of a private key.
+func signersOf(k Key, private any) (map[string]jose.Signer, error) {
+	signers := map[string]jose.Signer{}
+	for _, typ := range tokenTypes {
+		options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ)).WithHeader("kid", k.ID)
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(k.Algorithm), Key: private}, options)
+		if err != nil {
+			return nil, fmt.Errorf("make signer for key %s: %w", k.ID, err)
+		}
+		signers[typ] = signer
 	}
-	return key, nil
+	return signers, nil
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

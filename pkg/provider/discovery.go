@@ -121,12 +121,20 @@ func (p *Provider) idTokenAlgorithms() []string {
 // fetch is never much older than what we publish.
 const cacheFor = "public, max-age=300"
 
-// static serves a document from memory, open to any origin, with a validator.
-func (p *Provider) static(document func() keyring.Document) http.HandlerFunc {
+// static serves a document from memory, open to any origin, with a validator. A
+// key set that is not known to be in force is not served: gateways keep the one
+// they have and ask again.
+func (p *Provider) static(document func() (keyring.Document, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		d := document()
+		d, err := document()
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", "*")
+		if err != nil {
+			h.Set("Cache-Control", "no-store")
+			h.Set("Retry-After", "60")
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 		h.Set("Cache-Control", cacheFor)
 		h.Set("ETag", d.ETag)
 		h.Set("Content-Type", "application/json")

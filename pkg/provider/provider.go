@@ -72,7 +72,7 @@ const (
 func (p *Provider) routes() []route {
 	library := op.RegisterServer(p, op.Endpoints{Token: op.NewEndpoint(pathToken), Revocation: op.NewEndpoint(pathRevoke),
 		Introspection: op.NewEndpoint(pathIntrospect), DeviceAuthorization: op.NewEndpoint(pathDevice)}, op.WithServerCORSOptions(nil))
-	discovery := p.static(p.describeNow)
+	discovery := p.static(func() (keyring.Document, error) { return p.describeNow(), nil })
 	return []route{
 		{"GET " + pathAuthorize, p.authorize},
 		{"POST " + pathAuthorize, p.authorize},

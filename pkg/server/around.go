@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/keyring"
 	"github.com/touchstone-id/touchstone/pkg/signin"
 )
 
@@ -43,13 +45,24 @@ func (s *Server) around(next http.Handler) http.Handler {
 	})
 }
 
-// health answers 200 when the database does.
+// health answers 200 when the database does and the key set is known to be in
+// force, and lists what an operator should look at.
 func (s *Server) health(w http.ResponseWriter, r *http.Request) {
 	if err := s.Pool.Ping(r.Context()); err != nil {
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
 		return
 	}
-	fmt.Fprintln(w, "ok")
+	problems := s.Ring.Problems()
+	if slices.ContainsFunc(problems, func(p keyring.Problem) bool {
+		return p.Code == keyring.ProblemStale || p.Code == keyring.ProblemNoSigner
+	}) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	} else {
+		fmt.Fprintln(w, "ok")
+	}
+	for _, p := range problems {
+		fmt.Fprintf(w, "%s: %s\n", p.Code, p.Text)
+	}
 }
 
 type statusRecorder struct {

@@ -34,7 +34,7 @@ func (s *Server) openBasis(ctx context.Context) (err error) {
 		return err
 	}
 	s.renew()
-	s.Judge = fleet.NewJudge(fleet.Options{Pool: s.Pool, Log: s.Log, Basis: s.Basis, Logger: o.Log, Now: o.Now})
+	s.Judge = fleet.NewJudge(fleet.Options{Pool: s.Pool, Log: s.Log, Basis: s.Basis, Logger: o.Log, Now: o.Now, OnCompromise: s.onCompromise})
 	return nil
 }
 

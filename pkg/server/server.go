@@ -32,7 +32,6 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/provider"
 	"github.com/touchstone-id/touchstone/pkg/signin"
-	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
 // Options say what to serve.
@@ -41,8 +40,15 @@ type Options struct {
 	Issuer string
 	// DatabaseURL is a Postgres connection string; the schema must be migrated.
 	DatabaseURL string
-	// SealingKey has 32 bytes; it seals signing keys and authenticates cookies.
+	// SealingKey has 32 bytes; it authenticates cookies, and seals signing keys
+	// unless Sealer does.
 	SealingKey []byte
+	// Sealer, when not nil, seals signing keys.
+	Sealer keyring.Sealer
+	// PreviousSealers open signing keys that were sealed before.
+	PreviousSealers []keyring.Sealer
+	// Development lets signing keys rotate within seconds.
+	Development bool
 	// Trust is a trust file's text, and TrustName what errors call it. It is
 	// applied when none ever was, or when ApplyTrust says so; otherwise the one
 	// that was applied last stays in force. Empty leaves it to that one.
@@ -106,11 +112,7 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if err = s.openBasis(ctx); err != nil {
 		return nil, err
 	}
-	sealer, err := keyring.NewLocalSealer(o.SealingKey)
-	if err != nil {
-		return nil, err
-	}
-	if s.Ring, err = keyring.Open(ctx, keyring.Options{Pool: s.Pool, Log: s.Log, Sealer: sealer, Algorithms: algorithms(s.Trust.Current())}); err != nil {
+	if err = s.openRing(ctx); err != nil {
 		return nil, err
 	}
 	if s.Clients, err = grant.OpenClients(ctx, s.Pool); err != nil {
@@ -146,17 +148,6 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	s.handler = s.around(route(protocol, pages))
 	s.routes = append(append(protocol.Routes(), pages.Routes()...), "GET /healthz")
 	return s, nil
-}
-
-// algorithms are those that some API signs with; RS256 signs ID tokens and is always there.
-func algorithms(t *trust.Trust) []keyring.Algorithm {
-	algs := []keyring.Algorithm{keyring.RS256}
-	for _, a := range t.APIs {
-		if alg := keyring.Algorithm(a.SigningAlgorithm); alg != keyring.RS256 {
-			algs = append(algs, alg)
-		}
-	}
-	return algs
 }
 
 // route sends the protocol's paths to the provider and all others to the pages.

@@ -62,11 +62,12 @@ func Parse(name string, data []byte) (*Trust, error) {
 
 // file reads the top of the document.
 func (r *reader) file(n *yaml.Node) *Trust {
-	t := &Trust{Levels: builtInLevels(), Consequences: map[string]string{}, MetadataGrace: defaultMetadataGrace}
+	t := &Trust{Levels: builtInLevels(), Consequences: map[string]string{}, MetadataGrace: defaultMetadataGrace, Keys: defaultKeys()}
 	r.mapping(n, "", map[string]func(*yaml.Node, string){
 		"levels":   func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.level(n, at, t) }) },
 		"rules":    func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.rule(n, at, t) }) },
 		"metadata": r.metadata(t),
+		"keys":     r.keys(t),
 		"apis":     func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.api(n, at, t) }) },
 		"clients":  func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.client(n, at, t) }) },
 	})

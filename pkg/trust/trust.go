@@ -19,6 +19,8 @@ type Trust struct {
 	Consequences map[string]string
 	// MetadataGrace is how long metadata counts as current after its next update was due.
 	MetadataGrace time.Duration
+	// Keys says how signing keys rotate.
+	Keys Keys
 	// PrivateModels are vouched for by the operator; for a model that the
 	// metadata lists too, they add trust anchors and nothing else.
 	PrivateModels []PrivateModel
@@ -171,5 +173,5 @@ func (t *Trust) Wanted(r Requirement) []claim.Fact {
 
 // Empty returns a trust file that says nothing: the built-in levels, no rules, no APIs.
 func Empty() *Trust {
-	return &Trust{Version: "none", Levels: builtInLevels(), Consequences: map[string]string{}, MetadataGrace: defaultMetadataGrace}
+	return &Trust{Version: "none", Levels: builtInLevels(), Consequences: map[string]string{}, MetadataGrace: defaultMetadataGrace, Keys: defaultKeys()}
 }

@@ -1,0 +1,44 @@
+package keyring
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// unseal reads a key's private part from the database and makes its signers.
+func (r *Ring) unseal(ctx context.Context, k Key) (parts, error) {
+	var public, sealed []byte
+	var under string
+	err := r.options.Pool.QueryRow(ctx, `select public_jwk, sealed, sealed_under from signing_key where kid = $1`, k.ID).Scan(&public, &sealed, &under)
+	if err != nil {
+		return parts{}, fmt.Errorf("read signing key %s: %w", k.ID, err)
+	}
+	der, err := r.openSealed(sealed, under, k.ID)
+	if err != nil {
+		return parts{}, err
+	}
+	var p parts
+	if p.private, err = x509.ParsePKCS8PrivateKey(der); err != nil {
+		return parts{}, fmt.Errorf("parse private key %s: %w", k.ID, err)
+	}
+	if err := json.Unmarshal(public, &p.public); err != nil {
+		return parts{}, fmt.Errorf("read public key %s: %w", k.ID, err)
+	}
+	p.signers, err = signersOf(k, p.private)
+	return p, err
+}
+
+// openSealed opens what the sealer of this name sealed.
+func (r *Ring) openSealed(sealed []byte, under, kid string) ([]byte, error) {
+	given := []string{}
+	for _, s := range append([]Sealer{r.options.Sealer}, r.options.Previous...) {
+		if s.Name() == under {
+			return s.Open(sealed, kid)
+		}
+		given = append(given, s.Name())
+	}
+	return nil, fmt.Errorf("signing key %s is sealed under %q, but the sealing key given is %q: start with the sealing key that was used when it was created", kid, under, strings.Join(given, ", "))
+}
