@@ -1,23 +1,19 @@
-// Package gateway runs policy documents in front of an API, as API Management
-// does, on a laptop and in tests.
-//
-// It decides what happens to a request from the policy files alone: the file
-// that ships is the file under test. What it does not implement it refuses when
-// the policies are loaded, with file, line and reason; nothing is ignored. It
-// refuses to know the issuer's database, keys and people: it sees discovery and
-// tokens, like any gateway. docs/apim-compatibility.md says what it proves and
-// what it cannot.
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/touchstone-id/touchstone/pkg/secret"
 )
 
 // Config describes a gateway.
@@ -25,22 +21,40 @@ type Config struct {
 	// Listen is the address to listen on, host:port.
 	Listen string `yaml:"listen"`
 	// Trace keeps what the policies did with the last requests and serves it at
-	// /.touchstone/traces/ID: for development only, since claim values are shown.
-	Trace bool  `yaml:"trace"`
-	APIs  []API `yaml:"apis"`
+	// /.touchstone/traces/ID: for development only, since claim values are
+	// shown. It is refused on an address that others can reach.
+	Trace bool `yaml:"trace"`
+	// GlobalPolicy is the file of the policy around all APIs. Without one the
+	// global policy is what API Management starts with: forward the request.
+	GlobalPolicy string `yaml:"global_policy"`
+	// Fragments maps fragment ids to files.
+	Fragments map[string]string `yaml:"fragments"`
+	// NamedValues replace {{name}} in policies and fragments.
+	NamedValues map[string]string `yaml:"named_values"`
+	// SubscriptionKeys are accepted by every API that requires one.
+	SubscriptionKeys []secret.Value `yaml:"subscription_keys"`
+	APIs             []API          `yaml:"apis"`
 	// OpenIDConfig maps an openid-config URL in a policy, or the jwks_uri it
 	// leads to, to the URL that is really fetched, so that a policy for
-	// production runs against a local issuer.
+	// production runs against a local issuer. A jwks_uri on the host of a mapped
+	// URL moves with it. The operator vouches for these addresses: http is
+	// allowed.
 	OpenIDConfig map[string]string `yaml:"openid_config"`
 }
 
 // API is an API behind the gateway.
 type API struct {
-	Name    string `yaml:"name"`
-	Path    string `yaml:"path"`
+	// Name identifies the API in logs and traces.
+	Name string `yaml:"name"`
+	// Path is where the API is mounted, such as /orders.
+	Path string `yaml:"path"`
+	// Backend is the URL behind the gateway; what follows Path is appended to it.
 	Backend string `yaml:"backend"`
 	// Policy is the file of the policy at API scope.
-	Policy     string      `yaml:"policy"`
+	Policy string `yaml:"policy"`
+	// SubscriptionRequired asks for a subscription key before any policy runs.
+	SubscriptionRequired bool `yaml:"subscription_required"`
+	// Operations are all that can be called: what matches none is not found.
 	Operations []Operation `yaml:"operations"`
 }
 
@@ -48,55 +62,98 @@ type API struct {
 type Operation struct {
 	Name   string `yaml:"name"`
 	Method string `yaml:"method"`
-	// URLTemplate is the path below the API's, with {parameters} for whole segments.
+	// URLTemplate is the path below the API's, with {parameters} for whole
+	// segments; a last segment * stands for any number of them.
 	URLTemplate string `yaml:"url_template"`
 	// Policy is the file of the policy at operation scope, or empty.
 	Policy string `yaml:"policy"`
 }
 
-// Load reads a configuration file. File names in it are relative to it.
+// Load reads a configuration file. File names in it are relative to it. The
+// policies are read by New.
 func Load(path string) (Config, error) {
 	body, err := os.ReadFile(path)
 	if err != nil {
 		return Config{}, fmt.Errorf("gateway configuration: %w", err)
 	}
-	decoder := yaml.NewDecoder(strings.NewReader(string(body)))
+	decoder := yaml.NewDecoder(bytes.NewReader(body))
 	decoder.KnownFields(true)
 	var c Config
 	if err := decoder.Decode(&c); err != nil {
 		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
 	here := filepath.Dir(path)
-	beside := func(name *string) {
-		if *name != "" && !filepath.IsAbs(*name) {
-			*name = filepath.Join(here, *name)
+	beside := func(name string) string {
+		if name == "" || filepath.IsAbs(name) {
+			return name
 		}
+		return filepath.Join(here, name)
+	}
+	c.GlobalPolicy = beside(c.GlobalPolicy)
+	for id, name := range c.Fragments {
+		c.Fragments[id] = beside(name)
 	}
 	for i := range c.APIs {
-		beside(&c.APIs[i].Policy)
+		c.APIs[i].Policy = beside(c.APIs[i].Policy)
 		for j := range c.APIs[i].Operations {
-			beside(&c.APIs[i].Operations[j].Policy)
+			o := &c.APIs[i].Operations[j]
+			o.Policy = beside(o.Policy)
 		}
 	}
 	return c, nil
 }
 
-// check holds what must be there.
+// templateForm is a URL template: literal segments, whole-segment parameters,
+// and * at the end.
+var templateForm = regexp.MustCompile(`^/(([A-Za-z0-9._~-]+|\{[A-Za-z0-9_-]+\})(/([A-Za-z0-9._~-]+|\{[A-Za-z0-9_-]+\}))*(/\*)?/?|\*)?$`)
+
+// check names everything that is wrong with the configuration.
 func (c Config) check() error {
 	var faults []error
-	for _, a := range c.APIs {
-		if u, err := url.Parse(a.Backend); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			faults = append(faults, fmt.Errorf("api %s: backend %q is not a URL", a.Name, a.Backend))
-		}
-		if !strings.HasPrefix(a.Path, "/") || strings.HasSuffix(a.Path, "/") {
-			faults = append(faults, fmt.Errorf("api %s: path %q must start with a slash and not end with one", a.Name, a.Path))
-		}
-		if a.Policy == "" {
-			faults = append(faults, fmt.Errorf("api %s: no policy; an API without one would be open to everybody", a.Name))
-		}
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if c.Trace && !loopback(c.Listen) {
+		fault("trace: listen address %q can be reached by others; traces show claim values", c.Listen)
 	}
 	if len(c.APIs) == 0 {
-		faults = append(faults, errors.New("no APIs"))
+		fault("no APIs")
+	}
+	names, paths := map[string]bool{}, map[string]bool{}
+	for _, a := range c.APIs {
+		if a.Name == "" || names[a.Name] {
+			fault("api %q: every API needs a name of its own", a.Name)
+		}
+		if mount := strings.ToLower(a.Path); paths[mount] {
+			fault("api %s: path %q is taken", a.Name, a.Path)
+		}
+		names[a.Name], paths[strings.ToLower(a.Path)] = true, true
+		if u, err := url.Parse(a.Backend); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+			fault("api %s: backend %q is not an http or https URL", a.Name, a.Backend)
+		}
+		if !templateForm.MatchString(a.Path) || strings.HasSuffix(a.Path, "/") || strings.ContainsAny(a.Path, "{*") {
+			fault("api %s: path %q must start with a slash and not end with one", a.Name, a.Path)
+		}
+		if a.Policy == "" {
+			fault("api %s: no policy; an API without one would be open to everybody", a.Name)
+		}
+		if a.SubscriptionRequired && len(c.SubscriptionKeys) == 0 {
+			fault("api %s: subscription_required without subscription_keys lets nobody in", a.Name)
+		}
+		if len(a.Operations) == 0 {
+			fault("api %s: no operations; what matches none is not found", a.Name)
+		}
+		for _, o := range a.Operations {
+			if o.Name == "" || o.Method == "" || o.Method != strings.ToUpper(o.Method) || !templateForm.MatchString(o.URLTemplate) {
+				fault("api %s: operation %q needs a name, a method in upper case and a url_template such as /{id}", a.Name, o.Name)
+			}
+		}
 	}
 	return errors.Join(faults...)
+}
+
+// loopback reports whether only this machine can reach the address. An empty
+// address is not listened on.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return address == "" || err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }

@@ -3,22 +3,33 @@ package gateway
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 )
 
 const (
-	// tracePath is where traces are served.
-	tracePath = "/.touchstone/traces/"
-	// maxTraces bounds how many are kept.
+	// tracePath is where traces are served, and traceHeader names one.
+	tracePath   = "/.touchstone/traces/"
+	traceHeader = "Apim-Trace-Id"
+	// maxTraces bounds how many are kept, in memory.
 	maxTraces = 200
 )
 
-// step is what one policy did.
+// The results of a step.
+const (
+	resultPassed  = "passed"
+	resultFailed  = "failed"
+	resultSkipped = "skipped"
+)
+
+// step is what one policy did. No token ever stands in one; found and wanted
+// hold only the claim values that were compared.
 type step struct {
 	Policy  string `json:"policy"`
 	ID      string `json:"id,omitempty"`
 	Scope   string `json:"scope,omitempty"`
+	Section string `json:"section,omitempty"`
 	Result  string `json:"result"`
 	Message string `json:"message"`
 	IDX     string `json:"idx,omitempty"`
@@ -27,8 +38,12 @@ type step struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-// note adds a step to the run's trace. Tokens never stand in one.
-func (r *run) note(s step) { r.steps = append(r.steps, s) }
+// note adds a step to the run's trace.
+func (r *run) note(s step) {
+	if r.gateway.traces != nil {
+		r.steps = append(r.steps, s)
+	}
+}
 
 // trace is what the policies did with one request.
 type trace struct {
@@ -38,45 +53,58 @@ type trace struct {
 	API       string `json:"api"`
 	Operation string `json:"operation"`
 	Steps     []step `json:"steps"`
+	// origins may read the trace from a browser.
+	origins []string
 }
 
-// traces keeps the last ones, in memory.
+// traces keeps the last ones.
 type traces struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
 	byID  map[string]trace
 	order []string
 }
 
 func newTraces() *traces { return &traces{byID: map[string]trace{}} }
 
-// keep stores the run's trace before its answer is written, so that whoever
-// reads the answer finds it. The status of a passed request is the backend's
-// and stays 0 here.
-func (r *run) keep(status int) {
-	t := r.gateway.traces
-	if t == nil {
-		return
+// keep stores a run's trace and forgets the oldest.
+func (t *traces) keep(r *run) {
+	kept := trace{ID: r.id, Decision: r.decision, Status: r.response.status, Steps: append([]step{}, r.steps...)}
+	if r.api != nil {
+		kept.API, kept.origins = r.api.Name, r.api.origins
+	}
+	if r.operation != nil {
+		kept.Operation, kept.origins = r.operation.Name, r.operation.origins
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.byID[r.id] = trace{r.id, r.decision, status, r.api.Name, r.operationName(), r.steps}
+	t.byID[r.id] = kept
 	if t.order = append(t.order, r.id); len(t.order) > maxTraces {
 		delete(t.byID, t.order[0])
 		t.order = t.order[1:]
 	}
 }
 
-// serve answers with one trace. Its id is random and was told to the caller
-// alone, so any origin that knows it may read it.
+// serve answers with one trace. Its id is random, was told to the caller
+// alone, and the origins of the API's cors policy may read it.
 func (t *traces) serve(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Access-Control-Allow-Origin", "*")
 	t.mu.Lock()
 	found, ok := t.byID[strings.TrimPrefix(r.URL.Path, tracePath)]
 	t.mu.Unlock()
-	if !ok {
-		writeBody(w, http.StatusNotFound, "Resource not found")
-		return
+	answer := jsonResponse(http.StatusNotFound, "Resource not found")
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Origin")
+	if ok && r.Method == http.MethodGet {
+		if origin := r.Header.Get("Origin"); slices.Contains(found.origins, origin) || slices.Contains(found.origins, "*") {
+			h.Set("Access-Control-Allow-Origin", origin)
+		}
+		body, err := json.Marshal(found)
+		if err != nil {
+			panic(err) // texts and numbers always marshal
+		}
+		answer.status, answer.body = http.StatusOK, body
 	}
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(found)
+	h.Set("Content-Type", "application/json")
+	w.WriteHeader(answer.status)
+	w.Write(answer.body)
 }

@@ -1,10 +1,9 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,102 +13,46 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/apim/expr"
 )
 
-// algorithms are those that API Management documents for keys from discovery.
-var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.RS512, jose.PS256, jose.ES256}
-
 // maxToken bounds a token, in bytes, as the validating library does.
 const maxToken = 250 << 10
 
-// required is one <claim> of required-claims.
-type required struct {
-	name, separator string
-	any             bool
-	values          []string
+// validateJWT is a compiled validate-jwt.
+type validateJWT struct {
+	policy                  policy
+	header, query, token    *value // exactly one is not nil
+	scheme, status, message value
+	expiring, signed, skew  value
+	output                  string
+	source                  *keySource
+	audiences, issuers      []value
+	claims                  []requiredClaim
+	// checksAudience: without <audiences> the audience is not looked at.
+	checksAudience bool
 }
 
-// jwtPolicy is a compiled validate-jwt.
-type jwtPolicy struct {
-	id, header, scheme, message, output string
-	status                              int
-	skew                                time.Duration
-	configs                             []string
-	audiences, issuers                  []string
-	claims                              []required
-	scope                               string
-	keys                                *metadata
-}
-
-// validateJWT compiles a validate-jwt.
-func (c *compiler) validateJWT(e apim.Element) policy {
-	c.attributes(e, "id", "header-name", "require-scheme", "failed-validation-httpcode", "failed-validation-error-message",
-		"require-expiration-time", "require-signed-tokens", "clock-skew", "output-token-variable-name")
-	c.children(e, "openid-config", "audiences", "issuers", "required-claims")
-	p := &jwtPolicy{id: attr(e, "id", ""), header: attr(e, "header-name", ""), scheme: attr(e, "require-scheme", ""),
-		message: attr(e, "failed-validation-error-message", ""), output: attr(e, "output-token-variable-name", ""), keys: c.keys, scope: c.level}
-	if p.header == "" {
-		c.fault(e, "needs header-name; other sources of the token are not implemented by this gateway")
-	}
-	for _, name := range []string{"require-expiration-time", "require-signed-tokens"} {
-		if attr(e, name, "true") != "true" {
-			c.fault(e, "%s other than true is not implemented by this gateway", name)
+// compileValidateJWT compiles validate-jwt.
+func compileValidateJWT(c *compiler, e apim.Element, p *policy) {
+	v := &validateJWT{policy: *p, scheme: c.attribute(e, "require-scheme", ""), status: c.attribute(e, "failed-validation-httpcode", "401"),
+		message: c.attribute(e, "failed-validation-error-message", ""), expiring: c.attribute(e, "require-expiration-time", "true"),
+		signed: c.attribute(e, "require-signed-tokens", "true"), skew: c.attribute(e, "clock-skew", "0"),
+		output: e.Value("output-token-variable-name"), source: c.keySource(e)}
+	for name, into := range map[string]**value{"header-name": &v.header, "query-parameter-name": &v.query, "token-value": &v.token} {
+		if _, present := e.Attribute(name); present {
+			from := c.attribute(e, name, "")
+			*into = &from
 		}
 	}
-	p.status = c.integer(e, "failed-validation-httpcode", 401)
-	p.skew = time.Duration(c.integer(e, "clock-skew", 0)) * time.Second
-	for _, child := range e.Children {
-		switch child.Name {
-		case "openid-config":
-			c.attributes(child, "url")
-			p.configs = append(p.configs, attr(child, "url", ""))
-		case "audiences":
-			p.audiences = append(p.audiences, c.list(child, "audience")...)
-		case "issuers":
-			p.issuers = append(p.issuers, c.list(child, "issuer")...)
-		case "required-claims":
-			for _, claim := range child.Children {
-				c.attributes(claim, "name", "match", "separator")
-				r := required{name: attr(claim, "name", ""), separator: attr(claim, "separator", ""), any: attr(claim, "match", "all") == "any", values: c.list(claim, "value")}
-				if !slices.Contains([]string{"all", "any"}, attr(claim, "match", "all")) {
-					c.fault(claim, "match must be all or any")
-				}
-				p.claims = append(p.claims, r)
-			}
-		}
+	if audiences, present := e.Child("audiences"); present {
+		v.audiences, v.checksAudience = c.texts(audiences, "audience"), true
 	}
-	if len(p.configs) == 0 {
-		c.fault(e, "needs openid-config; inline keys are not implemented by this gateway")
+	if issuers, present := e.Child("issuers"); present {
+		v.issuers = c.texts(issuers, "issuer")
 	}
-	if len(p.audiences) == 0 {
-		c.fault(e, "has no audiences: a token of any API of the issuer would pass")
+	claims, _ := e.Child("required-claims")
+	for _, child := range claims.Children {
+		v.claims = append(v.claims, requiredClaim{c.attribute(child, "name", ""), c.attribute(child, "match", "all"), c.attribute(child, "separator", ""), c.texts(child, "value")})
 	}
-	return p.run
-}
-
-func (c *compiler) integer(e apim.Element, name string, fallback int) int {
-	a, ok := e.Attribute(name)
-	if !ok {
-		return fallback
-	}
-	text := a.Value
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		c.fault(e, "%s %q is not a number; expressions are not implemented here by this gateway", name, text)
-	}
-	return n
-}
-
-// list reads literal texts of child elements.
-func (c *compiler) list(e apim.Element, name string) []string {
-	c.children(e, name)
-	var texts []string
-	for _, child := range e.Children {
-		text := strings.TrimSpace(child.Text)
-		if apim.IsExpression(text) {
-			c.fault(child, "expressions are not implemented here by this gateway")
-		}
-		texts = append(texts, text)
-	}
-	return texts
+	p.act = v.act
 }
 
 // verdict is how a validation failed.
@@ -118,171 +61,252 @@ type verdict struct {
 	found, wanted string
 }
 
-// run validates the request's token.
-func (p *jwtPolicy) run(r *run, _ string) error {
-	jwt, v := p.validate(r)
-	s := step{Policy: "validate-jwt", ID: p.id, Scope: p.scope, Result: "passed", Message: "the token is valid"}
-	if v == nil {
-		r.note(s)
-		if p.output != "" {
-			r.variables[p.output] = jwt
+func fail(f apim.Failure, found, wanted string) *verdict { return &verdict{f, found, wanted} }
+
+// act validates the request's token.
+func (v *validateJWT) act(r *run) error {
+	jwt, no, err := v.validate(r)
+	if err != nil {
+		return err
+	}
+	if no == nil {
+		v.policy.note(r, resultPassed, "the token is valid")
+		if v.output != "" {
+			r.variables[v.output] = jwt
 		}
 		return nil
 	}
-	s.Result, s.Message, s.IDX, s.Found, s.Wanted, s.Hint = "failed", v.Message, v.IDX, v.found, v.wanted, v.Hint
-	r.note(s)
-	body := v.Body
-	if p.message != "" {
-		body = p.message
+	r.note(step{v.policy.name, v.policy.id, v.policy.scope, string(v.policy.section), resultFailed, no.Message, no.IDX, no.found, no.wanted, no.Hint})
+	status, err := v.status.statusCode(r)
+	if err != nil {
+		return err
 	}
-	return &failure{expr.LastError{Source: "validate-jwt", Reason: v.Reason, Message: v.Message, PolicyID: p.id}, p.status, body}
+	message, err := v.message.text(r)
+	if err != nil {
+		return err
+	}
+	if message == "" {
+		message = no.Body
+	}
+	return refused(status, no.Reason, no.Message, message)
 }
 
-// validate checks in the order of the library that API Management uses:
-// signature, lifetime, audience, issuer, then required claims.
-func (p *jwtPolicy) validate(r *run) (*expr.Jwt, *verdict) {
-	fail := func(f apim.Failure, found, wanted string) (*expr.Jwt, *verdict) {
-		return nil, &verdict{f, found, wanted}
+// validate checks in the order of the library that API Management uses: form,
+// signature, lifetime, audience, issuer, and then the required claims.
+func (v *validateJWT) validate(r *run) (*expr.Jwt, *verdict, error) {
+	token, no, err := v.extract(r)
+	if err != nil || no != nil {
+		return nil, no, err
 	}
-	text := r.request.Header.Get(p.header)
-	scheme, token, has := strings.Cut(text, " ")
-	switch {
-	case text == "":
-		return fail(apim.TokenMissing, "no "+p.header+" header", "")
-	case p.scheme != "" && p.header == "Authorization" && (!has || !strings.EqualFold(scheme, p.scheme)):
-		return fail(apim.TokenMissing, "no scheme "+p.scheme, p.scheme)
-	case !has || p.header != "Authorization":
-		token = text
+	jwt, no := parse(token)
+	if no != nil {
+		return nil, no, nil
 	}
-	token = strings.TrimSpace(token)
-	jwt, err := expr.ParseJwt(token)
-	if err != nil || len(token) > maxToken {
-		return fail(apim.TokenMalformed, "", "")
-	}
-	keys, issuers, err := p.keys.get(r, p.configs)
+	keys, issuers, err := v.source.keys(r.now)
 	if err != nil {
-		return fail(apim.NoMetadata, err.Error(), strings.Join(p.configs, ", "))
+		return nil, fail(apim.NoMetadata, err.Error(), "a discovery document and its key set"), nil
 	}
-	payload, v := p.signature(r, token, keys)
-	if v != nil {
-		return nil, v
-	}
-	if v := p.lifetime(r.now, payload); v != nil {
-		return nil, v
-	}
-	if audiences := jwt.Claims["aud"]; !slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(p.audiences, a) }) {
-		return fail(apim.WrongAudience, strings.Join(audiences, ", "), strings.Join(p.audiences, " or "))
-	}
-	if accepted := append(issuers, p.issuers...); !slices.Contains(accepted, jwt.Issuer) {
-		return fail(apim.WrongIssuer, jwt.Issuer, strings.Join(accepted, " or "))
-	}
-	for _, c := range p.claims {
-		if v := c.check(jwt); v != nil {
-			return nil, v
+	if no, err := v.signature(r, token, keys); err != nil || no != nil {
+		if no != nil && no.Failure == apim.KeyUnknown {
+			// The library looks at the lifetime before it reports an unknown key.
+			if late, err := v.lifetime(r, jwt); err != nil || late != nil {
+				return nil, late, err
+			}
 		}
+		return nil, no, err
+	}
+	for _, check := range []func() (*verdict, error){
+		func() (*verdict, error) { return v.lifetime(r, jwt) },
+		func() (*verdict, error) { return v.audience(r, jwt) },
+		func() (*verdict, error) { return v.issuer(r, jwt, issuers) },
+		func() (*verdict, error) { return v.required(r, jwt) },
+	} {
+		if no, err := check(); err != nil || no != nil {
+			return nil, no, err
+		}
+	}
+	return jwt, nil, nil
+}
+
+// extract takes the token from where the policy says.
+func (v *validateJWT) extract(r *run) (string, *verdict, error) {
+	if v.token != nil {
+		text, err := v.token.text(r)
+		if text == "" {
+			return "", fail(apim.TokenMissing, "an empty token-value", "a token"), err
+		}
+		return text, nil, err
+	}
+	if v.query != nil {
+		name, err := v.query.text(r)
+		if text := r.client.URL.Query().Get(name); text != "" || err != nil {
+			return text, nil, err
+		}
+		return "", fail(apim.TokenMissing, "no query parameter "+name, "a token in the query parameter "+name), nil
+	}
+	name, err := v.header.text(r)
+	if err != nil {
+		return "", nil, err
+	}
+	required, err := v.scheme.text(r)
+	if err != nil {
+		return "", nil, err
+	}
+	values := r.request.header.Values(name)
+	switch {
+	case len(values) == 0 || values[0] == "":
+		return "", fail(apim.TokenMissing, "no header "+name, strings.TrimSpace(name+": "+required+" TOKEN")), nil
+	case len(values) > 1:
+		return "", fail(apim.TokenMalformed, "the header "+name+" several times", "one "+name), nil
+	case !strings.EqualFold(name, "Authorization"):
+		return values[0], nil, nil // bare; require-scheme has no effect here
+	}
+	scheme, token, two := strings.Cut(values[0], " ")
+	switch token = strings.TrimSpace(token); {
+	case !two && required == "":
+		return scheme, nil, nil
+	case !two || required != "" && !strings.EqualFold(scheme, required):
+		return "", fail(apim.TokenMissing, "another scheme", name+": "+required+" TOKEN"), nil
+	case token == "":
+		return "", fail(apim.TokenMissing, "the scheme alone", name+": "+required+" TOKEN"), nil
+	}
+	return token, nil, nil
+}
+
+// parse reads a token without believing it.
+func parse(token string) (*expr.Jwt, *verdict) {
+	if len(token) > maxToken {
+		return nil, fail(apim.TokenTooLong, "", "at most 250 KB")
+	}
+	switch strings.Count(token, ".") {
+	case 2:
+	case 4:
+		return nil, fail(apim.TokenEncrypted, "five segments", "a signed token of three segments")
+	default:
+		f := apim.TokenMalformed
+		if scheme, _, two := strings.Cut(token, " "); two && len(scheme) < 16 {
+			f.Hint = "A custom header and token-value take the bare token, without the word " + scheme + "."
+		}
+		return nil, fail(f, "no three segments", "a signed token of three segments")
+	}
+	jwt, err := expr.ParseJwt(token)
+	if err != nil {
+		return nil, fail(apim.TokenMalformed, err.Error(), "a signed token of three segments")
 	}
 	return jwt, nil
 }
 
-// signature verifies the token with the key its kid names, or with every key
+// header is the part of a JOSE header that decides here. jku, x5u, x5c and jwk
+// are never looked at: keys come from the policy alone (RFC 8725 section 3.10).
+type header struct {
+	Algorithm string          `json:"alg"`
+	KeyID     string          `json:"kid"`
+	Critical  json.RawMessage `json:"crit"`
+}
+
+// readHeader decodes a token's header.
+func readHeader(token string) (h header, ok bool) {
+	first, _, _ := strings.Cut(token, ".")
+	decoded, err := base64.RawURLEncoding.DecodeString(first)
+	if err == nil {
+		err = json.Unmarshal(decoded, &h)
+	}
+	return h, err == nil
+}
+
+// verification names a token and the keys that verified it.
+type verification struct {
+	source *keySource
+	token  string
+}
+
+// signature verifies the token with the keys its kid names, or with every key
 // when none has that name.
-func (p *jwtPolicy) signature(r *run, token string, keys []jose.JSONWebKey) ([]byte, *verdict) {
+func (v *validateJWT) signature(r *run, token string, keys []key) (*verdict, error) {
+	if r.verified[verification{v.source, token}] {
+		return nil, nil
+	}
+	h, ok := readHeader(token)
+	if !ok {
+		return fail(apim.TokenMalformed, "an unreadable header", "a JOSE header"), nil
+	}
+	if h.Critical != nil {
+		return fail(apim.TokenMalformed, "crit "+string(h.Critical), "no critical extensions (RFC 7515 section 4.1.11)"), nil
+	}
+	if strings.HasSuffix(token, ".") {
+		required, err := v.signed.boolean(r)
+		if required || err != nil {
+			return fail(apim.Unsigned, "no signature", "a signature"), err
+		}
+		return nil, nil
+	}
+	algorithms := v.source.algorithms()
+	if !slices.Contains(algorithms, jose.SignatureAlgorithm(h.Algorithm)) {
+		return badAlgorithm(h.Algorithm, algorithms), nil
+	}
 	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
-		head, decodeErr := header(token)
-		switch {
-		case decodeErr != nil:
-			return nil, &verdict{apim.TokenMalformed, "", ""}
-		case strings.EqualFold(head.Alg, "none"):
-			return nil, &verdict{apim.Unsigned, "alg none", ""}
-		}
-		return nil, &verdict{apim.BadAlgorithm, head.Alg, "RS256, RS512, PS256 or ES256"}
+		return fail(apim.TokenMalformed, "an unreadable signature", "a signed token of three segments"), nil
 	}
-	kid := jws.Signatures[0].Protected.KeyID
-	named := slices.DeleteFunc(slices.Clone(keys), func(k jose.JSONWebKey) bool { return k.KeyID != kid })
-	if len(named) == 0 {
-		if fresh, err := p.keys.refetch(r, p.configs); err == nil {
-			keys = fresh
-			named = slices.DeleteFunc(slices.Clone(keys), func(k jose.JSONWebKey) bool { return k.KeyID != kid })
+	matching := named(keys, h.KeyID)
+	if len(matching) == 0 && v.source.refetch(r.now) {
+		if keys, _, err = v.source.keys(r.now); err != nil {
+			return fail(apim.NoMetadata, err.Error(), "a discovery document and its key set"), nil
 		}
+		matching = named(keys, h.KeyID)
 	}
-	if len(named) > 0 {
-		payload, err := jws.Verify(named[0].Key)
-		if err != nil {
-			return nil, &verdict{apim.BadSignature, "kid " + kid, ""}
-		}
-		return payload, nil
+	if no := verify(jws, h, keys, matching); no != nil {
+		return no, nil
 	}
-	for _, k := range keys {
-		if payload, err := jws.Verify(k.Key); err == nil {
-			return payload, nil
-		}
-	}
-	return nil, &verdict{apim.KeyUnknown, "kid " + kid, kids(keys)}
+	r.verified[verification{v.source, token}] = true
+	return nil, nil
 }
 
-func kids(keys []jose.JSONWebKey) string {
-	var names []string
-	for _, k := range keys {
-		names = append(names, k.KeyID)
+// verify tries the keys that match, or all of them.
+func verify(jws *jose.JSONWebSignature, h header, keys, matching []key) *verdict {
+	alg := jose.SignatureAlgorithm(h.Algorithm)
+	candidates := keys
+	if h.KeyID != "" && len(matching) > 0 {
+		candidates = matching
 	}
-	return strings.Join(names, ", ")
-}
-
-type jwtHeader struct {
-	Alg string `json:"alg"`
-}
-
-// lifetime checks exp and nbf.
-func (p *jwtPolicy) lifetime(now time.Time, payload []byte) *verdict {
-	var t struct {
-		Exp *float64 `json:"exp"`
-		Nbf *float64 `json:"nbf"`
+	usable := slices.DeleteFunc(slices.Clone(candidates), func(k key) bool { return !k.serves(alg) })
+	for _, k := range usable {
+		if _, err := jws.Verify(k.material); err == nil {
+			return nil
+		}
 	}
-	if err := json.Unmarshal(payload, &t); err != nil {
-		return &verdict{apim.TokenMalformed, "", ""}
-	}
-	seconds := float64(now.UnixNano()) / 1e9
+	known := "kid " + strings.Join(identifiers(keys), ", ")
 	switch {
-	case t.Exp == nil:
-		return &verdict{apim.NoExpiry, "no exp", "exp"}
-	case *t.Exp < seconds-p.skew.Seconds():
-		return &verdict{apim.Expired, stamp(*t.Exp), "after " + stamp(seconds-p.skew.Seconds())}
-	case t.Nbf != nil && *t.Nbf > seconds+p.skew.Seconds():
-		return &verdict{apim.NotYetValid, stamp(*t.Nbf), "before " + stamp(seconds+p.skew.Seconds())}
+	case len(keys) == 0:
+		return fail(apim.NoKeys, "no keys", "a key for "+h.Algorithm)
+	case len(usable) == 0:
+		return fail(apim.BadAlgorithm, h.Algorithm, "an algorithm of the keys known ("+known+")")
+	case h.KeyID == "":
+		return fail(apim.KeyUnnamed, "no kid", known)
+	case len(matching) == 0:
+		return fail(apim.KeyUnknown, "kid "+h.KeyID, known)
 	}
-	return nil
+	return fail(apim.BadSignature, "kid "+h.KeyID, "a signature of that key")
 }
 
+func badAlgorithm(alg string, algorithms []jose.SignatureAlgorithm) *verdict {
+	if strings.EqualFold(alg, "none") {
+		return fail(apim.Unsigned, "alg "+alg, "a signature")
+	}
+	words := make([]string, len(algorithms))
+	for i, a := range algorithms {
+		words[i] = string(a)
+	}
+	return fail(apim.BadAlgorithm, "alg "+alg, strings.Join(words, ", "))
+}
+
+func identifiers(keys []key) []string {
+	ids := make([]string, len(keys))
+	for i, k := range keys {
+		ids[i] = k.id
+	}
+	return ids
+}
+
+// stamp writes a NumericDate for people.
 func stamp(seconds float64) string { return time.Unix(int64(seconds), 0).UTC().Format(time.RFC3339) }
-
-// check compares a claim, ordinally.
-func (c required) check(jwt *expr.Jwt) *verdict {
-	values, present := jwt.Claims[c.name]
-	wanted := strings.Join(c.values, ", ")
-	if !present {
-		f := apim.ClaimMissing
-		f.Message += ": " + c.name
-		return &verdict{f, "no claim " + c.name, wanted}
-	}
-	if c.separator != "" {
-		var split []string
-		for _, v := range values {
-			split = append(split, strings.Split(v, c.separator)...)
-		}
-		values = split
-	}
-	missing := slices.DeleteFunc(slices.Clone(c.values), func(v string) bool { return slices.Contains(values, v) })
-	if len(c.values) == 0 || !c.any && len(missing) == 0 || c.any && len(missing) < len(c.values) {
-		return nil
-	}
-	f := apim.ClaimMismatch
-	f.Message = fmt.Sprintf("%s: %s=%s", f.Message, c.name, strings.Join(values, ","))
-	f.Hint = "Missing in " + c.name + ": " + strings.Join(missing, ", ") + "."
-	for _, m := range missing {
-		if slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, m) }) {
-			f.Hint += " " + m + " is there in another case; comparison is case-sensitive."
-		}
-	}
-	return &verdict{f, strings.Join(values, ", "), wanted}
-}

@@ -1,0 +1,168 @@
+package gateway
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"encoding/base64"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/touchstone-id/touchstone/pkg/apim"
+)
+
+// minRSABits is the smallest RSA key that the validating library verifies with.
+const minRSABits = 1024
+
+// The algorithms that API Management documents: for public keys, and for
+// inline symmetric ones.
+var (
+	asymmetric = []jose.SignatureAlgorithm{jose.RS256, jose.RS512, jose.PS256, jose.ES256}
+	symmetric  = []jose.SignatureAlgorithm{jose.HS256, jose.HS512}
+)
+
+// key is one verification key: *rsa.PublicKey, *ecdsa.PublicKey or []byte.
+type key struct {
+	id       string
+	material any
+}
+
+// serves reports whether an algorithm can be used with the key.
+func (k key) serves(alg jose.SignatureAlgorithm) bool {
+	switch k.material.(type) {
+	case *rsa.PublicKey:
+		return slices.Contains([]jose.SignatureAlgorithm{jose.RS256, jose.RS512, jose.PS256}, alg)
+	case *ecdsa.PublicKey:
+		return alg == jose.ES256
+	case []byte:
+		return slices.Contains(symmetric, alg)
+	}
+	return false
+}
+
+// keySource is where a validate-jwt gets its keys. Policies with the same
+// discovery documents and no inline keys share one.
+type keySource struct {
+	configurations []*configuration
+	inline         []key
+}
+
+// keySource compiles openid-config and issuer-signing-keys.
+func (c *compiler) keySource(e apim.Element) *keySource {
+	s := &keySource{}
+	var urls []string
+	for _, child := range e.Children {
+		switch child.Name {
+		case "openid-config":
+			u := child.Value("url")
+			if apim.IsExpression(u) {
+				c.fault(child, "a url that is an expression is not implemented by this gateway; choose between static ones")
+			}
+			urls = append(urls, u)
+		case "issuer-signing-keys":
+			for _, k := range child.Children {
+				if inline, ok := c.inlineKey(k); ok {
+					s.inline = append(s.inline, inline)
+				}
+			}
+		case "issuer-signing-tokens", "decryption-keys":
+			c.fault(child, "is not implemented by this gateway")
+		}
+	}
+	shared := strings.Join(urls, " ")
+	if known, ok := c.sources[shared]; ok && len(s.inline) == 0 {
+		return known
+	}
+	for _, u := range urls {
+		s.configurations = append(s.configurations, c.configuration(u))
+	}
+	if len(s.inline) == 0 {
+		c.sources[shared] = s
+	}
+	return s
+}
+
+// configuration returns the one cache of a URL.
+func (c *compiler) configuration(u string) *configuration {
+	for _, s := range c.sources {
+		for _, known := range s.configurations {
+			if known.url == u {
+				return known
+			}
+		}
+	}
+	fresh := &configuration{metadata: c.metadata, url: u}
+	c.sources[u] = &keySource{configurations: []*configuration{fresh}}
+	return fresh
+}
+
+// inlineKey compiles one <key>: n and e, or a base64 symmetric key. apim.Check
+// has looked at their form.
+func (c *compiler) inlineKey(e apim.Element) (key, bool) {
+	if e.Name != "key" || e.Value("certificate-id") != "" {
+		c.fault(e, "keys from certificates are not implemented by this gateway")
+		return key{}, false
+	}
+	text := strings.TrimSpace(e.Text)
+	if apim.IsExpression(text) {
+		c.fault(e, "a key that is an expression is not implemented by this gateway")
+		return key{}, false
+	}
+	if e.Value("n") == "" {
+		secret, err := base64.StdEncoding.DecodeString(text)
+		return key{e.Value("id"), secret}, err == nil
+	}
+	n, errN := base64.RawURLEncoding.DecodeString(e.Value("n"))
+	exponent, errE := base64.RawURLEncoding.DecodeString(e.Value("e"))
+	public := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(exponent).Int64())}
+	if errN != nil || errE != nil || public.N.BitLen() < minRSABits || len(exponent) > 4 || public.E < 3 || public.E%2 == 0 {
+		c.fault(e, "n and e are not an RSA key of at least %d bits", minRSABits)
+		return key{}, false
+	}
+	return key{e.Value("id"), public}, true
+}
+
+// keys returns every key and issuer that is known now. It fails only when no
+// discovery document could be had and there are no inline keys.
+func (s *keySource) keys(now time.Time) (keys []key, issuers []string, err error) {
+	keys = slices.Clip(s.inline)
+	for _, c := range s.configurations {
+		known, fault := c.get(now)
+		if fault != nil {
+			err = fault
+			continue
+		}
+		keys, issuers = append(keys, known.keys...), append(issuers, known.issuer)
+	}
+	if len(keys) > 0 || len(issuers) > 0 {
+		err = nil
+	}
+	return keys, issuers, err
+}
+
+// refetch asks every discovery document again, each at most once in five
+// minutes, and reports whether any was new.
+func (s *keySource) refetch(now time.Time) bool {
+	renewed := false
+	for _, c := range s.configurations {
+		renewed = c.refetch(now) || renewed
+	}
+	return renewed
+}
+
+// algorithms are those that the source's keys can be used with.
+func (s *keySource) algorithms() []jose.SignatureAlgorithm {
+	algorithms := asymmetric
+	if slices.ContainsFunc(s.inline, func(k key) bool { _, secret := k.material.([]byte); return secret }) {
+		algorithms = slices.Concat(asymmetric, symmetric)
+	}
+	return algorithms
+}
+
+// named returns the keys of that id.
+func named(keys []key, id string) []key {
+	return slices.DeleteFunc(slices.Clone(keys), func(k key) bool { return k.id != id })
+}

@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/touchstone-id/touchstone/pkg/apim"
+	"github.com/touchstone-id/touchstone/pkg/apim/expr"
+)
+
+// The decisions of a trace.
+const (
+	decisionPassed  = "passed"  // the policies let the request through
+	decisionRefused = "refused" // a policy said no, or nothing matched
+	decisionFailed  = "failed"  // something broke
+)
+
+// errAnswered ends a request whose answer a policy has given.
+var errAnswered = errors.New("answered")
+
+// run is one request on its way through the policies. It belongs to one goroutine.
+type run struct {
+	gateway    *Gateway
+	id         string
+	now        time.Time
+	remote     string
+	preflight  bool
+	client     *http.Request
+	api        *api
+	operation  *operation
+	parameters map[string]string
+
+	// request is what policies change and the backend gets.
+	request request
+	// response is what policies change and the client gets; nil before there is one.
+	response *response
+	// added are headers that go on the response, whoever makes it.
+	added     http.Header
+	variables map[string]any
+	lastError *expr.LastError
+	decision  string
+	steps     []step
+	// verified remembers which tokens a key source has verified in this request.
+	verified map[verification]bool
+	// after are done when the response is known.
+	after []func()
+}
+
+// request is the request to the backend.
+type request struct {
+	method   string
+	backend  *url.URL
+	path     string // escaped, below the backend's
+	rawQuery string
+	header   http.Header
+	body     io.Reader
+	// length is the body's, -1 when it is not known.
+	length int64
+}
+
+// response is an answer, of the backend or of the gateway itself.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+	// stream, when not nil, is the body instead.
+	stream io.ReadCloser
+}
+
+func newRun(g *Gateway, w http.ResponseWriter, req *http.Request) *run {
+	host, _, err := net.SplitHostPort(req.RemoteAddr)
+	if err != nil {
+		host = req.RemoteAddr
+	}
+	id := make([]byte, 16)
+	rand.Read(id) // never fails: see crypto/rand.Read
+	r := &run{gateway: g, id: base64.RawURLEncoding.EncodeToString(id), now: g.options.Now(), remote: host, client: req,
+		added: http.Header{}, variables: map[string]any{}, verified: map[verification]bool{}, decision: decisionPassed}
+	r.request = request{method: req.Method, rawQuery: req.URL.RawQuery, header: arrived(req.Header), body: http.MaxBytesReader(w, req.Body, maxBody), length: req.ContentLength}
+	origin, asks := req.Header.Get("Origin"), req.Header.Get("Access-Control-Request-Method")
+	r.preflight = req.Method == http.MethodOptions && origin != "" && asks != ""
+	return r
+}
+
+// serve finds what the request is for, runs the sections and leaves a response.
+func (r *run) serve() {
+	path, ok := segments(r.client.URL)
+	method := r.client.Method
+	if r.preflight {
+		method = r.client.Header.Get("Access-Control-Request-Method")
+	}
+	var rest []string
+	if ok {
+		r.api, r.operation, r.parameters, rest = r.gateway.match(method, path)
+	}
+	switch {
+	case r.preflight && r.api != nil && r.answerPreflight():
+		return
+	case r.operation == nil || r.preflight:
+		r.refuse("configuration", "OperationNotFound", http.StatusNotFound, "Resource not found")
+		return
+	case r.request.length > maxBody:
+		r.refuse("configuration", "RequestTooLarge", http.StatusRequestEntityTooLarge, "The request body is larger than 4 MiB.")
+		return
+	case !r.subscribed():
+		return
+	}
+	r.request.backend, r.request.path = r.api.backend, escapePath(rest)
+	if path := r.client.URL.Path; len(path) > 1 && path[len(path)-1] == '/' {
+		r.request.path += "/"
+	}
+	r.sections()
+	for _, f := range r.after {
+		f()
+	}
+}
+
+// sections runs inbound, backend and outbound, and on-error when one fails.
+func (r *run) sections() {
+	for _, s := range []apim.Section{apim.Inbound, apim.Backend, apim.Outbound} {
+		err := r.execute(r.operation.pipeline[s])
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, errAnswered) {
+			r.fail(err)
+		}
+		return
+	}
+	if r.response == nil {
+		r.response = &response{status: http.StatusOK, header: http.Header{}}
+	}
+}
+
+// execute runs policies until one fails or answers.
+func (r *run) execute(policies []policy) error {
+	for _, p := range policies {
+		if err := p.act(r); err != nil {
+			return p.locate(err)
+		}
+	}
+	return nil
+}
+
+// fail prepares the response of a failed policy and runs on-error over it.
+func (r *run) fail(err error) {
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{status: http.StatusInternalServerError, message: "Internal server error"}
+	}
+	r.decision = decisionRefused
+	if f.status >= http.StatusInternalServerError {
+		r.decision = decisionFailed
+		r.note(step{Policy: f.Source, ID: f.PolicyID, Scope: f.scope, Section: string(f.section), Result: resultFailed, Message: f.Message})
+	}
+	r.discard()
+	r.lastError, r.response = &f.LastError, jsonResponse(f.status, f.message)
+	maps.Copy(r.response.header, f.header)
+	if err := r.execute(r.operation.pipeline[apim.OnError]); err != nil && !errors.Is(err, errAnswered) {
+		r.gateway.options.Log.Error().Err(err).Str("id", r.id).Msg("the on-error section failed")
+		r.decision, r.response = decisionFailed, jsonResponse(http.StatusInternalServerError, "Internal server error")
+	}
+}
+
+// refuse answers before any policy runs.
+func (r *run) refuse(source, reason string, status int, message string) {
+	r.decision = decisionRefused
+	r.response = jsonResponse(status, message)
+	r.note(step{Policy: source, Result: resultFailed, Message: reason + ": " + message})
+}
+
+// discard closes a response that will not be sent.
+func (r *run) discard() {
+	if r.response != nil && r.response.stream != nil {
+		r.response.stream.Close()
+	}
+}
+
+// write sends the response. The trace is kept first, so that whoever reads the
+// answer finds it.
+func (r *run) write(w http.ResponseWriter) {
+	defer r.discard()
+	if r.gateway.traces != nil {
+		r.added.Set(traceHeader, r.id)
+		r.gateway.traces.keep(r)
+	}
+	h := w.Header()
+	maps.Copy(h, r.response.header)
+	for name, values := range r.added {
+		if name == "Vary" {
+			values = append(h.Values(name), values...)
+		}
+		h[name] = values
+	}
+	w.WriteHeader(r.response.status)
+	if r.response.stream == nil {
+		w.Write(r.response.body)
+		return
+	}
+	if _, err := io.Copy(flushing{w, http.NewResponseController(w)}, r.response.stream); err != nil {
+		r.gateway.options.Log.Warn().Err(err).Str("id", r.id).Msg("the response broke off")
+	}
+}
+
+// flushing hands each piece of a stream on at once.
+type flushing struct {
+	http.ResponseWriter
+	controller *http.ResponseController
+}
+
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(p)
+	if err == nil {
+		// A writer that cannot flush sends what it has at the end.
+		_ = f.controller.Flush()
+	}
+	return n, err
+}
+
+// jsonResponse is the body that API Management gives to its own refusals.
+func jsonResponse(status int, message string) *response {
+	body, err := json.Marshal(struct {
+		StatusCode int    `json:"statusCode"`
+		Message    string `json:"message"`
+	}{status, message})
+	if err != nil {
+		panic(err) // a number and a text always marshal
+	}
+	return &response{status: status, header: http.Header{"Content-Type": {"application/json"}}, body: body}
+}
