@@ -45,13 +45,11 @@ func difference(a, b string) int {
 
 // claimHint says what a token lacks and how it could be had.
 func claimHint(name string, found, missing []string, separator string) string {
-	var lines []string
+	lines := []string{"Missing in " + name + ": " + strings.Join(missing, ", ") + "."}
 	for _, m := range missing {
-		line := "Missing: " + m
 		if meaning := claim.Fact(m).Meaning(); name == string(claim.Attestation) && meaning != "" {
-			line += " (" + meaning + ")"
+			lines = append(lines, m+" means: "+meaning+".")
 		}
-		lines = append(lines, line+".")
 		switch {
 		case slices.ContainsFunc(found, func(f string) bool { return strings.EqualFold(f, m) }):
 			lines = append(lines, m+" is there in another case; comparison is case-sensitive.")
