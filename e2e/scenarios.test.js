@@ -4,7 +4,8 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import * as client from "openid-client";
-import { directory, freePort, launch, metadata, person, shots, start } from "./touchstone.js";
+import { enrol, running, shoot } from "./scene.js";
+import { directory, freePort, launch, metadata, person, start } from "./touchstone.js";
 
 let browser, attestation;
 
@@ -26,32 +27,6 @@ before(async () => {
 });
 
 after(async () => browser?.close());
-
-async function running(t, ...args) {
-	const touchstone = await start({ args });
-	t.after(async () => { await touchstone.stop(); touchstone.remove(); });
-	return touchstone;
-}
-
-async function shoot(page, name) {
-	for (const colorScheme of ["light", "dark"]) {
-		await page.emulateMedia({ colorScheme });
-		await page.screenshot({ path: join(shots, `${name}-${colorScheme}.png`), fullPage: true });
-	}
-	const size = page.viewportSize();
-	await page.emulateMedia({ colorScheme: "light" });
-	await page.setViewportSize({ width: 375, height: 740 });
-	assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 375), name + " is wider than a phone");
-	await page.screenshot({ path: join(shots, `${name}-phone.png`), fullPage: true });
-	await page.setViewportSize(size);
-}
-
-async function enrol(p, link) {
-	await p.page.goto("about:blank");
-	await p.page.goto(link);
-	await p.page.getByRole("button", { name: "Create a passkey" }).click();
-	await p.page.getByText("Your passkey is ready").waitFor();
-}
 
 async function signInAtPlayground(p, t) {
 	await p.page.goto(t.issuer + "/playground");
@@ -143,6 +118,29 @@ test("the model is reported as compromised while its owner is signed in", async 
 	assert.equal(await call(p, "List the orders"), "Passed: 200");
 	assert.equal(await call(p, "Refund an order"), "Refused: 401");
 	assert.match(touchstone.command("authenticators", ...flags), /USER_KEY_REMOTE_COMPROMISE.*phrh: lacks metadata_current/);
+	assert.deepEqual(p.faults, []);
+});
+
+test("the gateway asks for more, the client passes it on, the person reads why, and the new token passes", async (t) => {
+	const flags = metadata(attestation, "late");
+	const touchstone = await running(t, ...flags);
+	const p = await person(browser);
+	await enrol(p, touchstone.link());
+	await signInAtPlayground(p, touchstone);
+	assert.equal(await call(p, "Refund an order"), "Refused: 401");
+	const blob = flags[0].slice("--metadata=".length);
+	copyFileSync(blob.replace("blob.jwt", "next.jwt"), blob);
+	touchstone.command("mds", "refresh", ...flags);
+	for (let i = 0; !touchstone.command("audit", "tail").includes("credential.rejudged"); i++) {
+		assert.ok(i < 100, "the fleet was not judged again");
+		await new Promise((resolve) => setTimeout(resolve, 100));
+	}
+	// The session still says what was known when it began; it does not answer the step-up.
+	await p.page.getByRole("button", { name: "Sign in as the gateway asks" }).click();
+	await p.page.getByText("the private key is protected by hardware").waitFor();
+	await p.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+	await p.page.getByText("authenticator_attestation").first().waitFor();
+	assert.equal(await call(p, "Refund an order"), "Passed: 200");
 	assert.deepEqual(p.faults, []);
 });
 

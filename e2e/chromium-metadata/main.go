@@ -5,7 +5,7 @@
 // blob.jwt and roots.pem into the directory given, and next.jwt, the BLOB after
 // it, in which the model is compromised. With "foreign" as a second
 // argument the model is anchored at a stranger's root, so that nothing of it
-// can be attested.
+// can be attested; with "late" it is so in blob.jwt alone, and next.jwt sets it right.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 
 func run() error {
 	if len(os.Args) < 2 {
-		return errors.New("usage: chromium-metadata DIR [foreign]")
+		return errors.New("usage: chromium-metadata DIR [foreign|late]")
 	}
 	text, err := io.ReadAll(os.Stdin)
 	if err != nil {
@@ -74,17 +74,27 @@ func run() error {
 		}
 		root = stranger.Certificate
 	}
+	anchors := []*x509.Certificate{root, root}
+	if len(os.Args) > 2 && os.Args[2] == "late" {
+		stranger, err := passkeytest.NewCA("Stranger", now)
+		if err != nil {
+			return err
+		}
+		anchors[0] = stranger.Certificate
+	}
 	dir, status := os.Args[1], [][2]string{{"FIDO_CERTIFIED_L1", "2024-01-01"}}
 	for i, name := range []string{"blob.jwt", "next.jwt"} {
 		blob, err := service.BLOB(1+i, now.AddDate(0, 1, 0), passkeytest.Model{AAGUID: aaguid, Description: "Chromium Virtual Key",
-			Roots: []*x509.Certificate{root}, KeyProtection: []string{"hardware"}, Status: status})
+			Roots: anchors[i : i+1], KeyProtection: []string{"hardware"}, Status: status})
 		if err != nil {
 			return err
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), blob, 0o644); err != nil {
 			return err
 		}
-		status = append(status, [2]string{"USER_KEY_REMOTE_COMPROMISE", "2024-06-01"})
+		if len(os.Args) < 3 || os.Args[2] != "late" {
+			status = append(status, [2]string{"USER_KEY_REMOTE_COMPROMISE", "2024-06-01"})
+		}
 	}
 	return os.WriteFile(filepath.Join(dir, "roots.pem"), service.PEM(), 0o644)
 }

@@ -7,20 +7,22 @@ const $ = (id) => document.getElementById(id);
 const page = $("playground").dataset;
 const meanings = JSON.parse(page.meanings);
 const redirect = location.origin + "/playground/callback";
-let tokens, discovery, last;
+let tokens, discovery, last, challenge;
 
 const base64url = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 const decode = (part) => JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(part.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0))));
 const read = (jwt) => jwt.split(".").slice(0, 2).map(decode);
 
-async function signIn() {
+// signIn starts an authorization; a step-up adds what the gateway's challenge
+// asked for (RFC 9470 section 4).
+async function signIn(more = {}) {
 	const pending = { verifier: random(), state: random(), nonce: random() };
 	sessionStorage.setItem("playground", JSON.stringify(pending));
 	const challenge = base64url(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(pending.verifier)));
 	location.assign(discovery.authorization_endpoint + "?" + new URLSearchParams({
 		client_id: page.client, redirect_uri: redirect, response_type: "code", scope: page.scope, resource: page.resource,
-		state: pending.state, nonce: pending.nonce, code_challenge: challenge, code_challenge_method: "S256",
+		state: pending.state, nonce: pending.nonce, code_challenge: challenge, code_challenge_method: "S256", ...more,
 	}));
 }
 
@@ -95,6 +97,17 @@ async function call(button) {
 	decide(response, text, trace);
 }
 
+// stepUp reads what a step-up challenge asks for (RFC 9470 section 3), or returns null.
+function stepUp(header) {
+	if (!header.includes('error="insufficient_user_authentication"')) return null;
+	const asked = {};
+	for (const name of ["acr_values", "max_age"]) {
+		const value = header.match(new RegExp(`\\b${name}="([^"]*)"`));
+		if (value) asked[name] = value[1];
+	}
+	return asked;
+}
+
 function decide(response, text, trace) {
 	const passed = response.ok;
 	$("decision").className = "decision " + (passed ? "passed" : "refused");
@@ -105,13 +118,16 @@ function decide(response, text, trace) {
 		li.textContent = `${s.policy}${s.scope ? ` (${s.scope})` : ""}: ${s.message}.` + (s.wanted ? ` Wanted ${s.wanted}, found ${s.found || "nothing"}.` : "") + (s.hint ? ` ${s.hint}` : "");
 		return li;
 	}));
+	challenge = stepUp(response.headers.get("WWW-Authenticate") || "");
+	$("stepup").hidden = !challenge;
 	try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* shown as it is */ }
 	$("answer").textContent = text;
 	$("decision").hidden = false;
 	$("decision").focus();
 }
 
-$("signin").addEventListener("click", signIn);
+$("signin").addEventListener("click", () => signIn());
+$("stepup").addEventListener("click", () => signIn(challenge));
 $("refresh").addEventListener("click", async () => {
 	try { accept(await token({ grant_type: "refresh_token", refresh_token: tokens.refresh_token })); show($("message"), "A fresh token, with the facts of your sign-in.", "good"); }
 	catch (error) { show($("message"), error.message, "bad"); }
