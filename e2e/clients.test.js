@@ -49,6 +49,7 @@ test("a third party asks, is refused, is allowed, by form post, and is shown the
 	await visit(p, asked.href);
 	await p.page.getByRole("button", { name: "Agree and continue" }).click();
 	got = await rp.next();
+	await p.page.waitForURL(rp.redirect);
 	const posted = new Request(rp.redirect, { method: "POST", headers: { "Content-Type": "application/x-www-form-urlencoded" }, body: got.form.toString() });
 	const tokens = await client.authorizationCodeGrant(config, posted, asked.checks);
 	assert.equal(tokens.claims().name, "Ada");
@@ -59,6 +60,7 @@ test("a third party asks, is refused, is allowed, by form post, and is shown the
 	asked = await request(config, parameters);
 	await visit(p, asked.href);
 	assert.ok((await rp.next()).form.get("code"));
+	await p.page.waitForURL(rp.redirect);
 	await p.page.goto(touchstone.issuer + "/");
 	await p.page.getByText("Corner shop").waitFor();
 	await shoot(p.page, "account-applications");

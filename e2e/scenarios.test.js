@@ -313,7 +313,7 @@ test("openid-client signs a person in", async (t) => {
 	await enrol(p, touchstone.link());
 	const port = await freePort();
 	const redirect = `http://127.0.0.1:${port}/cb`;
-	touchstone.command("client", "create", "rp", "--redirect-uri=http://127.0.0.1/cb", "--scope=openid", "--scope=profile", "--scope=offline_access");
+	touchstone.command("client", "create", "rp", "--first-party", "--redirect-uri=http://127.0.0.1/cb", "--scope=openid", "--scope=profile", "--scope=offline_access");
 	const arrived = new Promise((resolve) => {
 		const server = createServer((request, response) => { response.end("ok"); if (request.url.startsWith("/cb")) resolve(new URL(request.url, redirect)); });
 		server.listen(port, "127.0.0.1");
