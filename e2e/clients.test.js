@@ -95,6 +95,7 @@ test("oauth4webapi steps up, and a weaker passkey does not answer", async (t) =>
 	await authorize({});
 	await signIn(p);
 	const parameters = oauth.validateAuthResponse(as, native, (await rp.next()).url, "s");
+	await p.page.waitForURL(rp.origin + "/cb?*");
 	const answer = await oauth.processAuthorizationCodeResponse(as, native, await oauth.authorizationCodeGrantRequest(as, native, oauth.None(), parameters, rp.redirect, verifier, insecure));
 	assert.equal(oauth.getValidatedIdTokenClaims(answer).acr, "phr");
 	await oauth.processRefreshTokenResponse(as, native, await oauth.refreshTokenGrantRequest(as, native, oauth.None(), answer.refresh_token, insecure));
