@@ -88,10 +88,14 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("make a workload's secret: %w", err)
 	}
-	time.Sleep(time.Second) // the secret reaches the server by notification
+	if _, err := exec.Command("../bin/touchstone", "client", "create", "bench-tv", "--first-party", "--grant-type=urn:ietf:params:oauth:grant-type:device_code", "--scope=openid", "--state-dir="+state).Output(); err != nil {
+		return fmt.Errorf("make a device's client: %w", err)
+	}
+	time.Sleep(time.Second) // the secret and the client reach the server by notification
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()
-	fmt.Fprintf(w, "floor: RSA-2048 sign %.3f ms, P-256 sign %.3f ms, one commit %.3f ms\n", ms(floor.rsa), ms(floor.ecdsa), ms(floor.commit))
+	fmt.Fprintf(w, "floor: RSA-2048 sign %.3f ms, P-256 sign %.3f ms, RSA-2048 verify %.3f ms, one commit %.3f ms, one read %.3f ms\n",
+		ms(floor.rsa), ms(floor.ecdsa), ms(floor.verify), ms(floor.commit), ms(floor.read))
 	fmt.Fprintf(w, "binary %.1f MB, start with Postgres to first 200 %.0f ms, resident idle %.1f MB\n", float64(binary.Size())/1e6, ms(s.ready), s.resident())
 	fmt.Fprintln(w, "flow\tclients\ta second\tp50 ms\tp99 ms\tCPU s per 1000\tfloor ms\tratio p50\t")
 	for _, clients := range []int{1, 8, 64} {
@@ -105,6 +109,9 @@ func run() error {
 			{"sign-in to code", floor.ecdsa + 2*floor.commit, func(p *person) error { _, err := p.code(true); return err }},
 			{"code exchange", 2*floor.rsa + floor.commit, (*person).exchange},
 			{"refresh", 2*floor.rsa + floor.commit, (*person).refresh},
+			{"introspection", floor.verify + floor.read, func(p *person) error { return p.introspect(secret) }},
+			{"userinfo", floor.verify + floor.read, (*person).userinfo},
+			{"device poll, undecided", floor.read, (*person).poll},
 			{"client credentials", floor.rsa + floor.commit, func(p *person) error { return p.workload(secret) }},
 		} {
 			report(w, s, f, clients, people)
@@ -117,7 +124,7 @@ func run() error {
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
 // floors are what the flows cannot cost less than.
-type floors struct{ rsa, ecdsa, commit time.Duration }
+type floors struct{ rsa, ecdsa, verify, commit, read time.Duration }
 
 func measureFloor(url string) (floors, error) {
 	ctx := context.Background()
@@ -139,6 +146,10 @@ func measureFloor(url string) (floors, error) {
 		return floors{}, err
 	}
 	defer conn.Exec(ctx, `drop table bench_floor`)
+	signature, err := rsa.SignPKCS1v15(nil, rsaKey, crypto.SHA256, digest[:])
+	if err != nil {
+		return floors{}, err
+	}
 	var f floors
 	for _, m := range []struct {
 		into *time.Duration
@@ -146,6 +157,10 @@ func measureFloor(url string) (floors, error) {
 	}{
 		{&f.rsa, func() error { _, err := rsa.SignPKCS1v15(nil, rsaKey, crypto.SHA256, digest[:]); return err }},
 		{&f.ecdsa, func() error { _, err := ecdsa.SignASN1(rand.Reader, ecKey, digest[:]); return err }},
+		{&f.verify, func() error { return rsa.VerifyPKCS1v15(&rsaKey.PublicKey, crypto.SHA256, digest[:], signature) }},
+		{&f.read, func() error {
+			return conn.QueryRow(ctx, `select count(*) from bench_floor where n = $1`, -1).Scan(new(int))
+		}},
 		{&f.commit, func() error { _, err := conn.Exec(ctx, `insert into bench_floor values (1)`); return err }},
 	} {
 		times := make([]time.Duration, 300)
@@ -272,9 +287,10 @@ func (s *server) resident() float64 {
 
 // person is a client with a passkey of its own.
 type person struct {
-	http  *http.Client
-	key   *passkeytest.Authenticator
-	token string
+	http                         *http.Client
+	key                          *passkeytest.Authenticator
+	token                        string
+	access, identity, automation string
 	// spent is time that belongs to preparation.
 	spent time.Duration
 }
@@ -439,15 +455,91 @@ func (p *person) workload(secret []byte) error {
 	return decode(answer, err, "/token", nil)
 }
 
+// introspect asks about an automation token; getting it is preparation.
+func (p *person) introspect(secret []byte) error {
+	own := url.Values{"client_id": {"night-batch"}, "client_secret": {strings.TrimSpace(string(secret))}}
+	if p.automation == "" {
+		began := time.Now()
+		var out struct {
+			Access string `json:"access_token"`
+		}
+		form := url.Values{"grant_type": {"client_credentials"}, "client_id": own["client_id"], "client_secret": own["client_secret"]}
+		answer, err := p.http.PostForm(issuer+"/token", form)
+		if err := decode(answer, err, "/token", &out); err != nil {
+			return err
+		}
+		p.automation, p.spent = out.Access, time.Since(began)
+	}
+	own.Set("token", p.automation)
+	var out struct{ Active bool }
+	answer, err := p.http.PostForm(issuer+"/introspect", own)
+	if err := decode(answer, err, "/introspect", &out); err != nil {
+		return err
+	}
+	if !out.Active {
+		p.automation = ""
+		return fmt.Errorf("the token is not active")
+	}
+	return nil
+}
+
+// userinfo reads a person's claims; getting the token is preparation.
+func (p *person) userinfo() error {
+	if p.identity == "" {
+		began := time.Now()
+		if p.token == "" {
+			if err := p.exchange(); err != nil {
+				return err
+			}
+		}
+		if err := p.tokens(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {p.token}, "resource": {issuer + "/userinfo"}}); err != nil {
+			return err
+		}
+		p.identity, p.spent = p.access, time.Since(began)
+	}
+	r, err := http.NewRequest(http.MethodGet, issuer+"/userinfo", nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+p.identity)
+	answer, err := p.http.Do(r)
+	return decode(answer, err, "/userinfo", nil)
+}
+
+// poll asks for the tokens of a device that nobody has approved; starting the
+// flow is preparation.
+func (p *person) poll() error {
+	began := time.Now()
+	var device struct {
+		Code string `json:"device_code"`
+	}
+	answer, err := p.http.PostForm(issuer+"/device_authorization", url.Values{"client_id": {"bench-tv"}, "scope": {"openid"}})
+	if err := decode(answer, err, "/device_authorization", &device); err != nil {
+		return err
+	}
+	p.spent = time.Since(began)
+	answer, err = p.http.PostForm(issuer+"/token", url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "client_id": {"bench-tv"}, "device_code": {device.Code}})
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || !bytes.Contains(text, []byte("authorization_pending")) {
+		return fmt.Errorf("polled: %s %w", text, err)
+	}
+	return nil
+}
+
 func (p *person) tokens(form url.Values) error {
 	form.Set("client_id", "playground")
 	var out struct {
 		Refresh string `json:"refresh_token"`
+		Access  string `json:"access_token"`
 	}
 	answer, err := p.http.PostForm(issuer+"/token", form)
 	if err := decode(answer, err, "/token", &out); err != nil {
 		return err
 	}
-	p.token = out.Refresh
+	p.token, p.access = out.Refresh, out.Access
 	return nil
 }
