@@ -33,7 +33,8 @@ type RefreshParams struct {
 // Refresh spends a refresh token by one guarded update and replaces it. A
 // request for scopes that were not granted spends nothing and is the denial
 // ScopeWidened, with the zero Grant. A second use is the denial RefreshReplayed
-// and revokes the grant. The person, the passkey and the grant are checked
+// and revokes the grant, but for a retry whose response was lost (see
+// responseLost). The person, the passkey and the grant are checked
 // again; the facts of the sign-in stay as they were, and when the passkey has
 // lost one of them, or the level, the grant ends (EvidenceChanged). On every denial that consumed or revoked something the returned
 // Grant names the client; otherwise it is zero.
@@ -130,10 +131,45 @@ func notRefreshed(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams
 	case !spent:
 		return Grant{}, denial.New(denial.ScopeWidened, "asked for %q", p.Scopes)
 	}
+	if g.ClientID == p.ClientID {
+		if again, err := responseLost(ctx, tx, now, p.Token); err != nil || again {
+			if err != nil {
+				return Grant{}, err
+			}
+			return Refresh(ctx, tx, now, p)
+		}
+	}
 	if err := Revoke(ctx, tx, now, g.ID, string(denial.RefreshReplayed)); err != nil {
 		return Grant{}, err
 	}
 	return g, denial.New(denial.RefreshReplayed, "presented by %s", p.ClientID)
+}
+
+// A client whose response was lost comes again with the token it has, after it
+// has waited for a while. Nearer together, two uses are two parties.
+const (
+	graceFrom  = 5 * time.Second
+	graceUntil = time.Minute
+)
+
+// responseLost reports whether a spent token may be spent once more: it was
+// spent within the grace, and nobody has used its successor. The successor is
+// spent in its place, so that one token of the family lives at any time, and
+// whoever holds it after all ends the family by using it. Of many at once, the
+// row of the successor lets one through.
+func responseLost(ctx context.Context, tx pgx.Tx, now time.Time, token secret.Value) (bool, error) {
+	tag, err := tx.Exec(ctx, `
+		update refresh_token s set spent_at = $2 from refresh_token t
+		where t.digest = $1 and t.spent_at between $3 and $4 and s.grant_id = t.grant_id and s.issued_at = t.spent_at and s.spent_at is null`,
+		token.Digest(), now, now.Add(-graceUntil), now.Add(-graceFrom))
+	if err != nil {
+		return false, fmt.Errorf("look for a lost response: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return false, nil
+	}
+	_, err = tx.Exec(ctx, `update refresh_token set spent_at = null where digest = $1`, token.Digest())
+	return err == nil, wrap(err, "look for a lost response")
 }
 
 // Revoke ends a grant: its refresh tokens are refused from now on, and so are
