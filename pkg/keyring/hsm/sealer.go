@@ -24,15 +24,15 @@ func Open(text string) (*Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := module.FindKey(nil, []byte(u.object))
-	if err == nil && key == nil {
-		err = fmt.Errorf("the token holds no secret key %q", u.object)
+	keys, err := module.FindKeys(nil, []byte(u.object))
+	if err == nil && len(keys) != 1 {
+		err = fmt.Errorf("the token holds %d secret keys of this name, want 1", len(keys))
 	}
 	if err != nil {
 		module.Close()
 		return nil, fmt.Errorf("sealing key %s: %w", u.name(), err)
 	}
-	aead, err := key.NewGCM()
+	aead, err := keys[0].NewGCM()
 	if err != nil {
 		module.Close()
 		return nil, fmt.Errorf("sealing key %s: %w", u.name(), err)
@@ -47,8 +47,12 @@ func Create(text string) error {
 		return err
 	}
 	defer module.Close()
-	if key, err := module.FindKey(nil, []byte(u.object)); err != nil || key != nil {
-		return fmt.Errorf("create sealing key: the token holds %q already, or cannot say (%v)", u.object, err)
+	keys, err := module.FindKeys(nil, []byte(u.object))
+	if err == nil && len(keys) > 0 {
+		err = fmt.Errorf("the token holds %q already", u.object)
+	}
+	if err != nil {
+		return fmt.Errorf("create sealing key: %w", err)
 	}
 	id := make([]byte, 8)
 	rand.Read(id)

@@ -1,0 +1,199 @@
+package keyring
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestKeysAreTiedToWhatTheySignedUnder(t *testing.T) {
+	w := newWorld(t)
+	r, other := w.ring(), w.ring()
+	w.publish(w.now.AddDate(0, 1, 0))
+	w.judge()
+	w.pass(2*day, r)
+	first := signer(r, ES256)
+	w.publish(w.now.AddDate(0, 1, 0))
+	w.turn(r)
+	w.turn(other)
+	w.turn(r)
+	_, err := w.pool.Exec(t.Context(), `insert into trust_file (version, content, applied_at, applied_by) values ('0123456789ab', '', $1, 'test')`, w.now)
+	w.must(err)
+	w.pass(time.Hour, r, other)
+	if kid, err := r.Rotate(t.Context(), ES256, "test"); err != nil || kid != "" {
+		t.Fatalf("rotated before everything was judged: %q %v", kid, err)
+	}
+	w.judge()
+	w.pass(time.Hour, r, other)
+	second := signer(r, ES256)
+	line, err := readTimeline(t.Context(), w.pool, DefaultRules(), w.now)
+	w.must(err)
+	var got []string
+	for _, b := range line.Bases {
+		for name, kid := range map[string]string{"first": first, "second": second} {
+			if b.KeyID == kid {
+				got = append(got, name+" "+b.Metadata+" "+b.TrustVersion)
+			}
+		}
+	}
+	const one, two = "fido:1:30303031", "fido:2:30303032"
+	want := []string{"first  ", "first " + one + " ", "first " + two + " ", "first " + two + " 0123456789ab", "second " + two + " 0123456789ab"}
+	if diff := cmp.Diff(want, got); diff != "" || first == second {
+		t.Errorf("%s", diff)
+	}
+	if line.Under(second) != two+" / 0123456789ab" || line.Under("nobody") != "-" {
+		t.Errorf("under %q", line.Under(second))
+	}
+	var updates []string
+	for _, u := range line.Updates() {
+		updates = append(updates, u.Metadata)
+	}
+	if !slices.Equal(updates, []string{one, two}) {
+		t.Errorf("updates %v", updates)
+	}
+}
+
+func TestARotationFollowsTheMetadataAndNeverOvertakesAJudgement(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	w.publish(w.now.AddDate(0, 0, 28))
+	w.judge()
+	first := signer(r, RS256)
+	w.pass(28*day, r)
+	w.publish(w.now.AddDate(0, 0, 28)) // two days before the interval is over
+	w.pass(5*day, r)
+	if signer(r, RS256) != first {
+		t.Fatal("rotated between the update and the end of its judgement")
+	}
+	if codes := codesOf(r.Problems()); !slices.Equal(codes, []string{ProblemLate, ProblemLate, ProblemLate}) {
+		t.Errorf("problems while a judgement does not end: %v", r.Problems())
+	}
+	w.judge()
+	w.turn(r)
+	if signer(r, RS256) == first {
+		t.Error("not rotated at the end of the judgement")
+	}
+	// A source that is no longer configured holds nothing up and is followed no more.
+	_, err := w.pool.Exec(t.Context(), `insert into metadata_blob (source, number, digest, blob, verified_at, next_update) values ('old', 9, 'x', '', $1, $2)`, w.now.Add(-time.Hour), w.now.AddDate(0, 0, -3))
+	w.must(err)
+	w.pass(time.Minute, r)
+	if b := r.current.Load().read.basis; b.open || strings.Contains(b.metadata, "old:") || len(r.Problems()) != 0 {
+		t.Errorf("%+v %v", b, r.Problems())
+	}
+}
+
+func TestProblems(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	check := func(name string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, slices.Compact(codesOf(r.Problems()))); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	w.turn(r)
+	check("good health")
+	w.publish(w.now.AddDate(0, 0, 10))
+	w.judge()
+	w.pass(12*day, r)
+	check("no update came", ProblemMetadataStale)
+	w.publish(w.now.AddDate(0, 2, 0))
+	w.judge()
+	w.turn(r)
+	check("it came")
+	_, err := w.pool.Exec(t.Context(), `delete from signing_key where activates_at is null and algorithm = 'RS256'`)
+	w.must(err)
+	w.now = w.now.Add(17*day + 12*time.Hour)
+	w.must(r.Reload(t.Context())) // follows only: something keeps it from publishing a successor
+	check("nothing follows", ProblemNoSuccessor)
+	w.turn(r)
+	check("a successor in time")
+	_, err = w.pool.Exec(t.Context(), `delete from signing_key_basis; `)
+	w.must(err)
+	_, err = w.pool.Exec(t.Context(), `update signing_key set honoured_at = $1, retires_at = $1 where activates_at is not null and algorithm = 'ES256'`, w.now)
+	w.must(err)
+	w.must(r.Reload(t.Context()))
+	check("nobody signs", ProblemNoSigner)
+	if _, err := r.Sign(ES256, "at+jwt", 1); err == nil {
+		t.Error("signed without a key")
+	}
+	var metrics bytes.Buffer
+	w.must(r.WriteMetrics(&metrics))
+	for _, line := range []string{`touchstone_signing_keys{state="active",algorithm="RS256"} 1`, `touchstone_signing_keys{state="active",algorithm="ES256"} 0`,
+		`touchstone_key_problem{problem="no_signer"} 1`, `touchstone_key_problem{problem="stale"} 0`, "touchstone_clock_skew_seconds 0.000", "touchstone_key_snapshot_age_seconds 0"} {
+		if !strings.Contains(metrics.String(), line+"\n") {
+			t.Errorf("metrics lack %s:\n%s", line, metrics.String())
+		}
+	}
+	for _, code := range ProblemCodes() {
+		if !strings.Contains(metrics.String(), `{problem="`+code+`"}`) {
+			t.Errorf("metrics lack %s", code)
+		}
+	}
+	if err := r.WriteMetrics(broken{}); err == nil {
+		t.Error("metrics that could not be written are no error")
+	}
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, errors.New("broken") }
+
+func TestSVG(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	for range 3 {
+		w.publish(w.now.AddDate(0, 1, 0))
+		w.judge()
+		w.pass(31*day, r)
+	}
+	got, err := r.Emergency(t.Context(), ES256, `<script>alert("cause")</script>`, false)
+	w.must(err)
+	w.pass(30*time.Minute, r)
+	line, err := readTimeline(t.Context(), w.pool, DefaultRules(), w.now)
+	w.must(err)
+	line.Bases[len(line.Bases)-1].Metadata = `<b>&"`
+	svg := line.SVG()
+	classes := map[string]int{}
+	decoder := xml.NewDecoder(bytes.NewReader(svg))
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("not well-formed: %v", err)
+		}
+		if start, ok := token.(xml.StartElement); ok {
+			if start.Name.Local == "script" || start.Name.Local == "b" {
+				t.Error("text became an element")
+			}
+			for _, a := range start.Attr {
+				if a.Name.Local == "class" {
+					classes[a.Value]++
+				}
+			}
+		}
+	}
+	for _, class := range []string{"pending", "active", "honoured", "planned", "window", "learn", "update", "update next", "now"} {
+		if classes[class] == 0 {
+			t.Errorf("the picture shows no %s", class)
+		}
+	}
+	for _, text := range []string{got.Withdrawn[0] + ": left the key set on " + stamp(*line.Keys[slices.IndexFunc(line.Keys, func(k Key) bool { return k.ID == got.Withdrawn[0] })].WithdrawnAt) + "; gateways may accept it until " + stamp(got.AcceptedUntil),
+		"planned to sign from", "next metadata update, promised for"} {
+		if !strings.Contains(string(svg), text) {
+			t.Errorf("the picture does not say %q", text)
+		}
+	}
+	if again := line.SVG(); !bytes.Equal(svg, again) {
+		t.Error("the same timeline gives another picture")
+	}
+}
