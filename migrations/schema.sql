@@ -234,6 +234,8 @@ table judgement -- owner: fleet; how far the credentials were judged on which me
   changed bigint not null
   started_at timestamp with time zone not null
   finished_at timestamp with time zone
+  models text[] not null default '{}'::text[]
+  compromised text[] not null default '{}'::text[]
   constraint judgement_pkey PRIMARY KEY (one)
   constraint there_is_one CHECK (one)
   CREATE UNIQUE INDEX judgement_pkey ON public.judgement USING btree (one)

@@ -129,6 +129,52 @@ func TestAnInterruptedPassGoesOn(t *testing.T) {
 	}
 }
 
+// TestACompromiseIsToldOnce has what follows from it decided in the act that
+// ends the pass, whatever happened before: a replica that died after the models
+// were met, and an owner who was judged at a sign-in meanwhile.
+func TestACompromiseIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	ada := w.enrol("ada", w.key(acme))
+	w.fill(600)
+	w.pass()
+	var told [][]string
+	fault := errors.New("killed")
+	pass := func(fail error) {
+		t.Helper()
+		j := w.judge()
+		j.options.OnCompromise = func(_ context.Context, _ pgx.Tx, models []string, _ string) (string, error) {
+			told = append(told, models)
+			return "rotate", fail
+		}
+		if _, err := j.Pass(t.Context()); !errors.Is(err, fail) {
+			t.Fatalf("pass: %v", err)
+		}
+	}
+	w.report("USER_KEY_REMOTE_COMPROMISE")
+	if _, err := w.pool.Exec(t.Context(), `update credential set facts = array_remove(facts, 'metadata_current') where id = $1`, ada.ID); err != nil {
+		t.Fatal(err)
+	}
+	pass(fault) // dies in the last act
+	if n := w.record(audit.FleetRejudged); n != 1 {
+		t.Errorf("%d passes are on record as finished", n)
+	}
+	pass(nil)
+	pass(nil)
+	w.report("USER_KEY_REMOTE_COMPROMISE", "REVOKED")
+	pass(nil) // fallen already
+	w.report()
+	pass(nil)
+	w.report("REVOKED")
+	pass(nil) // fallen again
+	if got := fmt.Sprint(told); got != "[[Acme Key] [Acme Key] [Acme Key]]" {
+		t.Errorf("told %s, want once for the replica that died, once for its successor, and once for the second fall", got)
+	}
+	var keys string
+	if err := w.pool.QueryRow(t.Context(), `select string_agg(details->>'keys', ' ') from audit_entry where action = 'fleet.rejudged'`).Scan(&keys); err != nil || keys != "rotate rotate" {
+		t.Errorf("the record says %q (%v)", keys, err)
+	}
+}
+
 func TestManyReplicasJudgeOnce(t *testing.T) {
 	w := newWorld(t)
 	w.fill(300)

@@ -17,7 +17,6 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/attest"
 	"github.com/touchstone-id/touchstone/pkg/attest/mds"
 	"github.com/touchstone-id/touchstone/pkg/audit"
-	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/passkey"
 	"github.com/touchstone-id/touchstone/pkg/trust"
 )
@@ -105,7 +104,8 @@ func (j *Judge) Run(ctx context.Context) {
 type Outcome struct {
 	// Judged and Changed count credentials, those of an interrupted pass before included.
 	Judged, Changed int
-	// Models lost their good standing by a status.
+	// Models are in use and have an undesired status, which none that the pass
+	// before met had.
 	Models []string
 }
 
@@ -143,7 +143,10 @@ func (j *Judge) Pass(ctx context.Context) (Outcome, error) {
 type position struct {
 	basis, after    string
 	judged, changed int
-	finished        bool
+	// models with an undesired status were met so far; compromised were met by
+	// the last pass that finished.
+	models, compromised []string
+	finished            bool
 }
 
 // begin returns where to go on: at the start for another basis than the last.
@@ -157,8 +160,10 @@ func (j *Judge) begin(ctx context.Context, key string, now time.Time) (position,
 			changed = case when judgement.basis = $1 then judgement.changed else 0 end,
 			started_at = case when judgement.basis = $1 then judgement.started_at else $3 end,
 			finished_at = case when judgement.basis = $1 then judgement.finished_at end,
+			models = case when judgement.basis = $1 then judgement.models else '{}' end,
 			basis = $1
-		returning after::text, judged, changed, finished_at is not null`, key, passkey.First, now).Scan(&p.after, &p.judged, &p.changed, &p.finished)
+		returning after::text, judged, changed, models, compromised, finished_at is not null`, key, passkey.First, now).
+		Scan(&p.after, &p.judged, &p.changed, &p.models, &p.compromised, &p.finished)
 	if err != nil {
 		return p, fmt.Errorf("begin to judge again: %w", err)
 	}
@@ -178,21 +183,24 @@ func (j *Judge) walk(ctx context.Context, b Basis, p position) (Outcome, bool, e
 			return o, false, err
 		}
 		if len(kept) == 0 {
+			for _, m := range p.models {
+				if !slices.Contains(p.compromised, m) {
+					o.Models = append(o.Models, m)
+				}
+			}
 			return o, true, nil
 		}
-		changes := b.judge(kept, now)
+		changes, models := b.judge(kept, now)
 		done, err := j.apply(ctx, b, changes, now)
 		if err != nil {
 			return o, false, err
 		}
 		o.Judged, o.Changed = o.Judged+len(kept), o.Changed+done
-		for _, c := range changes {
-			if c.fell() && !slices.Contains(o.Models, c.verdict.Model) {
-				o.Models = append(o.Models, c.verdict.Model)
-			}
-		}
+		p.models = append(p.models, models...)
+		slices.Sort(p.models)
+		p.models = slices.Compact(p.models)
 		p.after = kept[len(kept)-1].ID
-		if _, err := j.options.Pool.Exec(ctx, `update judgement set after = $1, judged = $2, changed = $3 where basis = $4`, p.after, o.Judged, o.Changed, p.basis); err != nil {
+		if _, err := j.options.Pool.Exec(ctx, `update judgement set after = $1, judged = $2, changed = $3, models = $5 where basis = $4`, p.after, o.Judged, o.Changed, p.basis, p.models); err != nil {
 			return o, false, fmt.Errorf("note how far was judged: %w", err)
 		}
 	}
@@ -201,7 +209,7 @@ func (j *Judge) walk(ctx context.Context, b Basis, p position) (Outcome, bool, e
 // finish notes the end of a pass in the record.
 func (j *Judge) finish(ctx context.Context, b Basis, o Outcome) error {
 	err := j.options.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
-		_, err := tx.Exec(ctx, `update judgement set finished_at = $1`, j.options.Now())
+		_, err := tx.Exec(ctx, `update judgement set finished_at = $1, compromised = models`, j.options.Now())
 		if err != nil {
 			return audit.Event{}, fmt.Errorf("finish judging again: %w", err)
 		}
@@ -225,40 +233,39 @@ type change struct {
 	suspend bool
 }
 
-// fell reports whether a status took the model's good standing away just now.
-func (c change) fell() bool {
-	return len(c.verdict.Undesired) > 0 && c.Facts.Has(claim.FactMetadataCurrent) && !c.verdict.Facts.Has(claim.FactMetadataCurrent)
-}
-
-// judge returns what changes among the credentials, judged on all cores.
-func (b Basis) judge(kept []passkey.Kept, now time.Time) []change {
-	changes := make([]*change, len(kept))
+// judge returns what changes among the credentials, and the models among them
+// that have an undesired status, judged on all cores. A model counts though
+// nothing changes: its owner may have signed in since, and was judged then.
+func (b Basis) judge(kept []passkey.Kept, now time.Time) ([]change, []string) {
+	judged := make([]change, len(kept))
+	changed := make([]bool, len(kept))
 	terms, workers := attest.TermsOf(b.Trust), runtime.GOMAXPROCS(0)
 	var all sync.WaitGroup
 	for w := range workers {
 		all.Go(func() {
 			for i := w; i < len(kept); i += workers {
-				changes[i] = b.judgeOne(kept[i], terms, now)
+				judged[i], changed[i] = b.judgeOne(kept[i], terms, now)
 			}
 		})
 	}
 	all.Wait()
 	var out []change
-	for _, c := range changes {
-		if c != nil {
-			out = append(out, *c)
+	var models []string
+	for i, c := range judged {
+		if changed[i] {
+			out = append(out, c)
+		}
+		if len(c.verdict.Undesired) > 0 && !slices.Contains(models, c.verdict.Model) {
+			models = append(models, c.verdict.Model)
 		}
 	}
-	return out
+	return out, models
 }
 
-// judgeOne returns nil when nothing changes.
-func (b Basis) judgeOne(k passkey.Kept, terms attest.Terms, now time.Time) *change {
+// judgeOne reports false when nothing changes.
+func (b Basis) judgeOne(k passkey.Kept, terms attest.Terms, now time.Time) (change, bool) {
 	v := attest.Judge(k.Evidence, b.Metadata, terms, now)
 	levels, _ := b.Trust.LevelsOf(v.Authenticator())
 	c := change{k, v, levels, !k.Quarantined && k.Suspended(b.Trust, v.Undesired)}
-	if slices.Equal(k.Facts, v.Facts) && slices.Equal(k.Levels, levels) && k.Levels != nil && !c.suspend {
-		return nil
-	}
-	return &c
+	return c, !slices.Equal(k.Facts, v.Facts) || !slices.Equal(k.Levels, levels) || k.Levels == nil || c.suspend
 }
