@@ -17,6 +17,7 @@ import (
 
 type keyCommand struct {
 	List             listKeys         `cmd:"" help:"List signing keys with their states, and when each ring rotates."`
+	Show             showKey          `cmd:"" help:"Say what gateways make of a token under a key id now."`
 	Rotate           rotateKeys       `cmd:"" help:"Let the published successor sign now, or as soon as it may."`
 	Retire           retireKey        `cmd:"" help:"Take a successor, or an honoured key whose tokens have all ended, out of the key set."`
 	Emergency        emergencyKeys    `cmd:"" help:"Take every key that has signed out of the key set now; the successor signs."`
@@ -68,6 +69,25 @@ func (c *listKeys) Run(ctx context.Context, out io.Writer) error {
 		fmt.Fprintf(out, "%s rotates on %s%s.\n", p.Algorithm, instant(&p.Due), why)
 	}
 	return nil
+}
+
+type showKey struct {
+	Kid string `arg:"" help:"The kid in the token's header."`
+	databaseFlags
+}
+
+// Run prints one sentence. It needs no sealing key.
+func (c *showKey) Run(ctx context.Context, out io.Writer) error {
+	pool, _, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	sentence, err := keyring.Explain(ctx, pool, c.Kid)
+	if err == nil {
+		_, err = fmt.Fprintln(out, sentence)
+	}
+	return err
 }
 
 type rotateKeys struct {

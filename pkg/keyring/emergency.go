@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/touchstone-id/touchstone/pkg/audit"
-	"github.com/touchstone-id/touchstone/pkg/postgres"
 )
 
 // Consequence is what follows for the keys when a compromised model is in use.
@@ -161,24 +160,4 @@ func drop(ctx context.Context, tx pgx.Tx, now time.Time, kid string) error {
 		return fmt.Errorf("retire standby: %w", err)
 	}
 	return nil
-}
-
-// Withdrawn lists the withdrawn keys that some gateway may still accept, with
-// the instant at which the last one forgets each (Key.AcceptedUntil).
-func Withdrawn(ctx context.Context, q postgres.Querier) ([]Key, error) {
-	now, err := clock(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := AllKeys(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	var still []Key
-	for _, k := range keys {
-		if now.Before(k.AcceptedUntil()) {
-			still = append(still, k)
-		}
-	}
-	return still, nil
 }

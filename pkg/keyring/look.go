@@ -44,13 +44,10 @@ func clock(ctx context.Context, q postgres.Querier) (time.Time, error) {
 // lookAt reads everything but secrets.
 func lookAt(ctx context.Context, q postgres.Querier, now time.Time) (l look, err error) {
 	l.now = now
-	if l.basis, err = readBasis(ctx, q); err != nil {
-		return l, err
-	}
 	// Outside of the lock keys may come between two statements, so emptiness is
 	// asked first: a ring that was not empty then has its keys now.
-	if err := q.QueryRow(ctx, `select not exists (select from signing_key)`).Scan(&l.empty); err != nil {
-		return l, fmt.Errorf("read key ring: %w", err)
+	if l.basis, l.empty, err = readBasis(ctx, q); err != nil {
+		return l, err
 	}
 	if l.keys, err = readKeys(ctx, q, false); err != nil {
 		return l, err
@@ -83,12 +80,13 @@ func readKeys(ctx context.Context, q postgres.Querier, all bool) ([]Key, error) 
 }
 
 // readBasis reads which metadata and trust file are in force, and whether the
-// judgement of every credential under them has ended. It reads tables of
+// judgement of every credential under them has ended, and whether there never
+// was a key. It reads tables of
 // attest/mds and fleet: the answer must belong to the transaction that rotates.
 //
 // A BLOB or trust file is judged once a finished judgement names it in its basis
 // or, for a source that is no longer configured, began after it came.
-func readBasis(ctx context.Context, q postgres.Querier) (b basis, err error) {
+func readBasis(ctx context.Context, q postgres.Querier) (b basis, empty bool, err error) {
 	var updated, next *time.Time
 	err = q.QueryRow(ctx, `
 		with blob as (
@@ -105,10 +103,11 @@ func readBasis(ctx context.Context, q postgres.Querier) (b basis, err error) {
 			(select min(next_update) from blob where not abandoned and next_update > 'epoch'),
 			exists (select from judgement where finished_at is null)
 			or exists (select from blob left join judgement j on true where not abandoned and coalesce(position(version in j.basis) = 0, true))
-			or exists (select from rules join judgement j on position(version in j.basis) = 0 and applied_at > j.started_at)`).
-		Scan(&b.metadata, &b.trust, &updated, &next, &b.open)
+			or exists (select from rules join judgement j on position(version in j.basis) = 0 and applied_at > j.started_at),
+			not exists (select from signing_key)`).
+		Scan(&b.metadata, &b.trust, &updated, &next, &b.open, &empty)
 	if err != nil {
-		return b, fmt.Errorf("read what keys follow: %w", err)
+		return b, false, fmt.Errorf("read what keys follow: %w", err)
 	}
 	if updated != nil {
 		b.updated = *updated
@@ -116,7 +115,7 @@ func readBasis(ctx context.Context, q postgres.Querier) (b basis, err error) {
 	if next != nil {
 		b.next = *next
 	}
-	return b, nil
+	return b, empty, nil
 }
 
 // AllKeys lists every key that ever was, oldest first. It needs no sealing key.

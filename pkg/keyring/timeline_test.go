@@ -197,3 +197,39 @@ func TestSVG(t *testing.T) {
 		t.Error("the same timeline gives another picture")
 	}
 }
+
+func TestExplain(t *testing.T) {
+	at := func(hours float64) *time.Time {
+		return ptr(time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(hours * float64(time.Hour))))
+	}
+	key := Key{ID: "k", CreatedAt: *at(0)}
+	for _, tt := range []struct {
+		name string
+		key  Key
+		now  float64
+		want string
+	}{
+		{"standby, new", key, 1, "Published on 2027-01-01T00:00:00Z, does not sign yet: a token under it was not made here; gateways may hold the key set from before until 2027-01-01T01:10:00Z."},
+		{"standby", key, 2, "Published on 2027-01-01T00:00:00Z, does not sign yet: a token under it was not made here; every gateway knows it."},
+		{"fresh", Key{CreatedAt: *at(0), ActivatesAt: at(1)}, 0.5, "Published on 2027-01-01T00:00:00Z, signs from 2027-01-01T01:00:00Z; gateways may hold the key set from before until 2027-01-01T01:10:00Z."},
+		{"active", Key{CreatedAt: *at(0), ActivatesAt: at(24)}, 25, "Signs since 2027-01-02T00:00:00Z; every gateway knows it."},
+		{"honoured", Key{CreatedAt: *at(0), ActivatesAt: at(24), HonouredAt: at(48), RetiresAt: at(50)}, 49, "Signed until 2027-01-03T00:00:00Z, and stays in the key set until 2027-01-03T02:00:00Z: its tokens are accepted until they expire."},
+		{"withdrawn", Key{CreatedAt: *at(0), ActivatesAt: at(24), HonouredAt: at(48), RetiresAt: at(48), WithdrawnAt: at(48)}, 48, "Taken out of the key set in an emergency on 2027-01-03T00:00:00Z; gateways may still accept it until 2027-01-03T01:10:00Z."},
+		{"withdrawn, later", Key{CreatedAt: *at(0), ActivatesAt: at(24), HonouredAt: at(48), RetiresAt: at(48), WithdrawnAt: at(48)}, 50, "Taken out of the key set in an emergency on 2027-01-03T00:00:00Z; no gateway that reaches us has accepted it since 2027-01-03T01:10:00Z."},
+		{"retired", Key{CreatedAt: *at(0), ActivatesAt: at(24), HonouredAt: at(48), RetiresAt: at(50)}, 50, "Left the key set on 2027-01-03T02:00:00Z; gateways may still accept it until 2027-01-03T03:10:00Z."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, tt.key.explain(*at(tt.now))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	w := newWorld(t)
+	r := w.ring()
+	if said, err := Explain(t.Context(), w.pool, signer(r, RS256)); err != nil || strings.Contains(said, "ever had") {
+		t.Errorf("%q %v", said, err)
+	}
+	if said, err := Explain(t.Context(), w.pool, "../../etc/passwd"); err != nil || !strings.Contains(said, "No key here ever had this id") {
+		t.Errorf("%q %v", said, err)
+	}
+}
