@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/touchstone-id/touchstone/pkg/apim"
+	"github.com/touchstone-id/touchstone/pkg/apim/expr"
 )
 
 // compileChoose compiles choose: the first branch whose condition holds runs.
@@ -120,11 +121,8 @@ func compileSetVariable(c *compiler, e apim.Element, p *policy) {
 		if err != nil {
 			return err
 		}
-		switch x.(type) {
-		case nil, string, bool, int64:
-		default:
-			// The reference lists the types a variable may have.
-			return fmt.Errorf("set-variable cannot store a %T", x)
+		if !expr.Storable(x) {
+			return fmt.Errorf("set-variable stores texts, numbers, truths, times, Guids and JSON tokens only")
 		}
 		r.variables[name.literal] = x
 		return nil

@@ -56,7 +56,7 @@ func (v value) eval(r *run) (any, error) {
 	if v.program == nil {
 		return v.literal, nil
 	}
-	return v.program.Eval(r.context())
+	return v.program.Eval(r.client.Context(), r.context())
 }
 
 // text returns the value as text.
@@ -105,12 +105,6 @@ func all(r *run, values []value) ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// context is what an expression sees of this request.
-func (r *run) context() *expr.Context {
-	return &expr.Context{Method: r.request.method, URL: r.client.URL.String(), IPAddress: r.remote, Header: r.request.header,
-		Variables: r.variables, LastError: r.lastError, RequestID: r.id, Now: r.now}
 }
 
 // headerValue refuses what would end a header line.

@@ -12,16 +12,13 @@ import (
 // prepared for on-error. Source, policy id and place are filled by locate.
 type failure struct {
 	expr.LastError
-	scope   string
-	section apim.Section
-	path    string
 	status  int
 	message string
 	header  http.Header
 }
 
 // Error names the policy and what it said.
-func (f *failure) Error() string { return f.Source + " (" + f.path + "): " + f.Message }
+func (f *failure) Error() string { return f.Source + " (" + f.Path + "): " + f.Message }
 
 // refused is a failure with reason and message of its own.
 func refused(status int, reason, message, body string) *failure {
@@ -49,7 +46,7 @@ func (p policy) locate(err error) error {
 		f = refused(http.StatusInternalServerError, "ExpressionValueEvaluationFailure", "Expression evaluation failed. "+err.Error(), "Internal server error")
 	}
 	if f.Source == "" {
-		f.Source, f.PolicyID, f.scope, f.section, f.path = p.name, p.id, p.scope, p.section, p.path
+		f.Source, f.PolicyID, f.Scope, f.Section, f.Path = p.name, p.id, p.scope, string(p.section), p.path
 	}
 	return f
 }

@@ -59,6 +59,7 @@ func (r *run) forward(timeout time.Duration, follow bool) error {
 		return fmt.Errorf("the backend's path cannot be read")
 	}
 	ctx, cancel := context.WithTimeout(r.client.Context(), timeout)
+	r.request.settle()
 	out, err := http.NewRequestWithContext(ctx, r.request.method, target.String(), r.request.body)
 	if err != nil {
 		cancel()
@@ -85,7 +86,7 @@ func (r *run) forward(timeout time.Duration, follow bool) error {
 	}
 	removeHopByHop(answer.Header)
 	r.discard()
-	r.response = &response{status: answer.StatusCode, header: answer.Header, stream: &cancelling{answer.Body, cancel}}
+	r.response = &response{status: answer.StatusCode, reason: http.StatusText(answer.StatusCode), header: answer.Header, stream: &cancelling{answer.Body, cancel}}
 	return nil
 }
 

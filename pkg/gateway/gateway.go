@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/touchstone-id/touchstone/pkg/apim"
+	"github.com/touchstone-id/touchstone/pkg/apim/expr"
 )
 
 const (
@@ -45,6 +46,8 @@ type Gateway struct {
 	limits    *limiter
 	traces    *traces // nil unless the configuration asks for them
 	transport *http.Transport
+	// deployment is context.Deployment.
+	deployment *expr.Deployment
 }
 
 // api is an API with its policies compiled.
@@ -82,7 +85,7 @@ func New(c Config, o Options) (*Gateway, error) {
 	if o.Client == nil {
 		o.Client = &http.Client{Timeout: metadataTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
-	g := &Gateway{options: o, limits: newLimiter(), transport: &http.Transport{
+	g := &Gateway{options: o, limits: newLimiter(), deployment: &expr.Deployment{GatewayID: "touchstone-gateway", Region: "local", ServiceID: "touchstone", ServiceName: "touchstone"}, transport: &http.Transport{
 		DisableCompression: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: 5 * time.Minute}}
 	if c.Trace {
 		g.traces = newTraces()

@@ -106,7 +106,7 @@ func TestLoadRefusesWhatItDoesNotImplement(t *testing.T) {
 		{"wrong order", strings.Replace(fmt.Sprintf(jwt, `<issuers><issuer>i</issuer></issuers>`), "<audiences>", "<required-claims/><audiences>", 1), "must stand before"},
 		{"no audiences", `<validate-jwt header-name="Authorization"><openid-config url="https://u"/></validate-jwt>`, "has no audiences"},
 		{"unknown attribute", `<set-header name="X" exists-action="delete" x="y"/>`, "has no attribute x"},
-		{"unknown expression", `<set-header name="X"><value>@(new HttpClient())</value></set-header>`, "is not implemented by this gateway"},
+		{"unknown expression", `<set-header name="X"><value>@(new HttpClient())</value></set-header>`, "HttpClient is not available"},
 		{"hop-by-hop header", `<set-header name="Connection"><value>x</value></set-header>`, "cannot be changed"},
 		{"base twice", `<base/><base/>`, "stands twice"},
 		{"section", `<forward-request/>`, "not allowed in <inbound>"},

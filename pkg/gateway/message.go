@@ -162,11 +162,11 @@ func compileSetBody(c *compiler, e apim.Element, p *policy) {
 				return fmt.Errorf("there is no response to change")
 			}
 			r.discard()
-			r.response.stream, r.response.body = nil, []byte(text)
+			r.response.stream, r.response.body, r.response.payload = nil, []byte(text), nil
 			r.response.header.Del("Content-Length")
 			return nil
 		}
-		r.request.body, r.request.length = strings.NewReader(text), int64(len(text))
+		r.request.body, r.request.length, r.request.payload = strings.NewReader(text), int64(len(text)), nil
 		return nil
 	}
 }

@@ -64,6 +64,8 @@ type request struct {
 	body     io.Reader
 	// length is the body's, -1 when it is not known.
 	length int64
+	// payload is the body as expressions see it: read when one asks.
+	payload *expr.Body
 }
 
 // response is an answer, of the backend or of the gateway itself.
@@ -73,6 +75,10 @@ type response struct {
 	body   []byte
 	// stream, when not nil, is the body instead.
 	stream io.ReadCloser
+	// reason is the phrase beside the status, for expressions.
+	reason string
+	// payload is the body as expressions see it: read when one asks.
+	payload *expr.Body
 }
 
 func newRun(g *Gateway, w http.ResponseWriter, req *http.Request) *run {
@@ -159,7 +165,7 @@ func (r *run) fail(err error) {
 	r.decision = decisionRefused
 	if f.status >= http.StatusInternalServerError {
 		r.decision = decisionFailed
-		r.note(step{Policy: f.Source, ID: f.PolicyID, Scope: f.scope, Section: string(f.section), Result: resultFailed, Message: f.Message})
+		r.note(step{Policy: f.Source, ID: f.PolicyID, Scope: f.Scope, Section: f.Section, Result: resultFailed, Message: f.Message})
 	}
 	r.discard()
 	r.lastError, r.response = &f.LastError, jsonResponse(f.status, f.message)
@@ -200,6 +206,7 @@ func (r *run) write(w http.ResponseWriter) {
 		}
 		h[name] = values
 	}
+	r.response.settle()
 	w.WriteHeader(r.response.status)
 	if r.response.stream == nil {
 		w.Write(r.response.body)

@@ -147,7 +147,7 @@ func TestTokensAgainstTheRenderedPolicy(t *testing.T) {
 		{"other issuer", w.sign(w.good(claims{"iss": "https://evil.test"})), 401, "touchstone-orders", "IDX10205"},
 		{"issuer with a slash", w.sign(w.good(claims{"iss": w.issuer.URL + "/"})), 401, "touchstone-orders", "IDX10205"},
 		{"no issuer", w.sign(w.good(claims{"iss": nil})), 401, "touchstone-orders", "IDX10211"},
-		{"several issuers", w.sign(w.good(claims{"iss": []string{w.issuer.URL, "https://evil.test"}})), 401, "touchstone-orders", "IDX10205"},
+		{"several issuers", w.sign(w.good(claims{"iss": []string{w.issuer.URL, "https://evil.test"}})), 401, "touchstone-orders", "IDX10211"},
 
 		{"ID token", w.sign(idToken), 401, "touchstone-orders", "IDX10214"},
 		{"ID token for this API", w.sign(toThisAPI), 401, "touchstone-orders", ""},
