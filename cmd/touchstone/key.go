@@ -67,6 +67,9 @@ func (c *listKeys) Run(ctx context.Context, out io.Writer) error {
 			why = ", after the metadata's update"
 		}
 		fmt.Fprintf(out, "%s rotates on %s%s.\n", p.Algorithm, instant(&p.Due), why)
+		if p.Demanded != "" && !p.ReadyAt.IsZero() {
+			fmt.Fprintf(out, "%s: %s was demanded; the successor may sign from %s.\n", p.Algorithm, p.Demanded, instant(&p.ReadyAt))
+		}
 	}
 	return nil
 }

@@ -145,6 +145,36 @@ func TestAReplicaIsKilledBetweenAnyTwoStatements(t *testing.T) {
 	}
 }
 
+// TestTheFirstStartIsKilled kills the replica that makes the very first keys.
+func TestTheFirstStartIsKilled(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for at := 1; ; at++ {
+			w := newWorld(t)
+			k := &killer{at: at, after: after}
+			config, err := pgxpool.ParseConfig(w.pool.Config().ConnString())
+			w.must(err)
+			config.ConnConfig.Tracer = k
+			pool, err := pgxpool.NewWithConfig(t.Context(), config)
+			w.must(err)
+			_, err = open(t.Context(), Options{Pool: pool, Log: audit.New(pool), Sealer: testSealer(t, 1), Algorithms: []Algorithm{ES256}}, w.seams(new(time.Duration)))
+			pool.Close()
+			if !k.dead {
+				w.must(err)
+				if at < 8 {
+					t.Errorf("only %d statements were seen", at)
+				}
+				break
+			}
+			r := w.ring(func(o *Options) { o.Algorithms = []Algorithm{ES256} })
+			if counts := w.states(ES256); counts[Active] != 1 || counts[Pending] != 0 || signer(r, ES256) == "" {
+				t.Fatalf("killed at statement %d, after it: %v: %v", at, after, counts)
+			}
+			w.hold()
+			w.pool.Close()
+		}
+	}
+}
+
 func TestRacingReplicasMakeOneRotation(t *testing.T) {
 	w := newWorld(t)
 	var rings []*Ring

@@ -238,6 +238,49 @@ func TestAReplicaWhoseClockIsOffChangesNothing(t *testing.T) {
 	}
 }
 
+// A database that fails over to a server whose clock is behind must not take
+// back what is published, nor rotate twice.
+func TestADatabaseClockThatGoesBack(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	w.pass(2*day, r)
+	old := signer(r, ES256)
+	successor, err := r.Rotate(t.Context(), ES256, "test")
+	w.must(err)
+	w.now = w.now.Add(-time.Hour)
+	for range 3 {
+		w.turn(r)
+	}
+	if signer(r, ES256) != old || !publishes(r, old) || !publishes(r, successor) {
+		t.Errorf("an hour before the rotation %q signs", signer(r, ES256))
+	}
+	w.pass(time.Hour, r)
+	if signer(r, ES256) != successor || !publishes(r, old) {
+		t.Errorf("once the hour is back %q signs", signer(r, ES256))
+	}
+	if n := w.states(ES256); n[Active] != 1 || n[Pending] != 1 || n[Honoured] != 1 {
+		t.Errorf("%v", n)
+	}
+}
+
+func TestARingWakesWhenTheClockDecides(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	w.turn(r)
+	next := func() time.Time { return r.current.Load().next }
+	if want := w.now.Add(GatewayWindow); !next().Equal(want) {
+		t.Errorf("wakes on %s, want %s, when an emergency may be done", next(), want)
+	}
+	w.pass(GatewayWindow, r)
+	if want := r.current.Load().read.keys[3].CreatedAt.Add(DefaultPublishAhead); !next().Equal(want) {
+		t.Errorf("wakes on %s, want %s, when a rotation may be done", next(), want)
+	}
+	w.pass(2*day, r)
+	if want := r.current.Load().plans[RS256].Due; !next().Equal(want) {
+		t.Errorf("wakes on %s, want %s, when a rotation is due", next(), want)
+	}
+}
+
 func TestVerify(t *testing.T) {
 	w := newWorld(t)
 	r := w.ring()

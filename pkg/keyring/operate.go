@@ -92,6 +92,7 @@ func (r *Ring) Import(ctx context.Context, alg Algorithm, text []byte) (string, 
 		return "", err
 	}
 	_, err = r.act(ctx, func(tx pgx.Tx, l look) (audit.Event, error) {
+		details := map[string]string{"kid": m.kid, "algorithm": string(alg), "cause": "import"}
 		if v := viewOf(l, alg, r.rules()); v.standby != nil {
 			if v.standby.ID == m.kid {
 				return audit.Event{}, fmt.Errorf("key %s stands by already", m.kid)
@@ -99,12 +100,13 @@ func (r *Ring) Import(ctx context.Context, alg Algorithm, text []byte) (string, 
 			if err := drop(ctx, tx, l.now, v.standby.ID); err != nil {
 				return audit.Event{}, err
 			}
+			details["replaces"] = v.standby.ID
 		}
 		err := r.insert(ctx, tx, alg, m, l.now, r.readyAfter(), "import")
 		if postgres.Violates(err, "signing_key_pkey") {
 			err = fmt.Errorf("key %s was in this ring before: make a new one", m.kid)
 		}
-		return audit.Event{Action: audit.KeyCreated, Details: map[string]string{"kid": m.kid, "algorithm": string(alg), "cause": "import"}}, err
+		return audit.Event{Action: audit.KeyCreated, Details: details}, err
 	})
 	if err != nil {
 		return "", err

@@ -34,11 +34,11 @@ type snapshot struct {
 	public  map[string]jose.JSONWebKey
 	signing map[Algorithm]active
 	parts   map[string]parts
-	// next is when a clock rule changes the snapshot; zero when none is pending.
+	// next is when the clock alone may change something; zero when it will not.
 	next time.Time
 	// read is what it was built from.
 	read read
-	// problems and metrics are what an operator is told.
+	// problems and plans are what an operator is told.
 	problems []Problem
 	plans    map[Algorithm]Plan
 }
@@ -58,11 +58,19 @@ func build(ctx context.Context, l read, rules Rules, algs []Algorithm, known map
 	s := &snapshot{public: map[string]jose.JSONWebKey{}, signing: map[Algorithm]active{}, parts: map[string]parts{}, plans: map[Algorithm]Plan{}, read: l}
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	newest := map[Algorithm]Key{}
+	wake := func(t *time.Time) {
+		if t != nil && t.After(l.now) && (s.next.IsZero() || t.Before(s.next)) {
+			s.next = *t
+		}
+	}
 	for _, k := range l.keys {
 		for _, t := range []*time.Time{k.ActivatesAt, k.HonouredAt, k.RetiresAt} {
-			if t != nil && t.After(l.now) && (s.next.IsZero() || t.Before(s.next)) {
-				s.next = *t
-			}
+			wake(t)
+		}
+		if k.standsBy() {
+			ready := k.CreatedAt.Add(rules.PublishAhead)
+			wake(&k.ReadyAt)
+			wake(&ready)
 		}
 		state := k.StateAt(l.now)
 		if state == Retired {
@@ -94,7 +102,9 @@ func build(ctx context.Context, l read, rules Rules, algs []Algorithm, known map
 	for _, alg := range algs {
 		v := viewOf(l.look, alg, rules)
 		if v.current != nil {
-			s.plans[alg] = v.plan()
+			plan := v.plan()
+			s.plans[alg] = plan
+			wake(&plan.Due)
 		}
 		s.problems = append(s.problems, problemsOf(v, alg)...)
 	}

@@ -38,6 +38,10 @@ type Basis struct {
 type PlannedRotation struct {
 	Algorithm Algorithm
 	Plan
+	// Demanded is rotate or emergency when one was asked for and is not done, and
+	// ReadyAt the earliest that it may be; the zero time without a successor.
+	Demanded string
+	ReadyAt  time.Time
 }
 
 // ReadTimeline reads the timeline. It needs no sealing key.
@@ -68,7 +72,19 @@ func readTimeline(ctx context.Context, q postgres.Querier, rules Rules, now time
 	t.NextUpdate = l.basis.next
 	for _, alg := range Algorithms() {
 		if v := viewOf(l, alg, rules); v.current != nil {
-			t.Planned = append(t.Planned, PlannedRotation{alg, v.plan()})
+			p := PlannedRotation{Algorithm: alg, Plan: v.plan()}
+			for _, kind := range []string{demandRotate, demandEmergency} {
+				if _, open := v.wants(kind); open {
+					p.Demanded = kind
+				}
+			}
+			if v.standby != nil {
+				p.ReadyAt = v.standby.CreatedAt.Add(rules.PublishAhead)
+				if p.Demanded == demandEmergency {
+					p.ReadyAt = v.standby.ReadyAt
+				}
+			}
+			t.Planned = append(t.Planned, p)
 		}
 	}
 	return t, nil

@@ -3,6 +3,7 @@ package keyring
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -32,13 +33,18 @@ func (r *Ring) watch(ctx context.Context, log zerolog.Logger, turned func()) {
 		}
 		return max(min(pollInterval, s.next.Sub(s.read.now)-r.local().Sub(s.read.taken)), time.Second)
 	}
+	var told []Problem
 	changed := func() {
 		if err := r.Turn(ctx); err != nil && ctx.Err() == nil {
 			log.Error().Err(err).Msg("signing keys could not be turned; the last good ones stay in use for a few minutes")
 		}
-		for _, p := range r.Problems() {
-			log.Warn().Str("problem", p.Code).Msg(p.Text)
+		problems := r.Problems()
+		for _, p := range problems {
+			if !slices.Contains(told, p) {
+				log.Warn().Str("problem", p.Code).Msg(p.Text)
+			}
 		}
+		told = problems
 		turned()
 	}
 	failed := func(err error) { log.Warn().Err(err).Msg("signing keys: notifications interrupted") }

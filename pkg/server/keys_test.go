@@ -2,10 +2,15 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/touchstone-id/touchstone/pkg/keyring"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
 func TestACompromisedModelReachesTheSigningKeys(t *testing.T) {
@@ -74,5 +79,61 @@ func TestHealthSaysWhatIsWrongWithTheKeys(t *testing.T) {
 	}
 	if _, page := w.browser().do("GET", "/metrics", nil); strings.Contains(page, "touchstone_key_problem") {
 		t.Error("metrics are served to everybody")
+	}
+}
+
+// The trust file's bounds and the ring's are the same, though neither package knows the other.
+func TestTheTrustFileAllowsWhatTheRingDoes(t *testing.T) {
+	const api = "apis: [{name: a, audience: https://a.example, path: /a, token_lifetime: %s}]\n"
+	for _, tt := range []struct {
+		name, text string
+		allowed    bool
+	}{
+		{"least wait", "keys: {publish_ahead: " + keyring.GatewayWindow.String() + "}", true},
+		{"less", "keys: {publish_ahead: " + (keyring.GatewayWindow - time.Second).String() + "}", false},
+		{"longest life", fmt.Sprintf(api, keyring.LongestTokenLife), true},
+		{"longer", fmt.Sprintf(api, keyring.LongestTokenLife+time.Second), false},
+		{"closest rotations", "keys: {rotate_every: 336h, publish_ahead: 168h}", true},
+		{"said nothing", "apis: []", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file, err := trust.Parse("trust.yaml", []byte(tt.text))
+			if (err == nil) != tt.allowed {
+				t.Fatalf("the trust file: %v", err)
+			}
+			if tt.allowed {
+				if err := (keyring.Rules{PublishAhead: file.Keys.PublishAhead, RotateEvery: file.Keys.RotateEvery}).Check(); err != nil {
+					t.Errorf("the ring: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestAnAPIChangesItsAlgorithmWithoutAWait(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser()
+	if status, out := b.enrol(w.link); status != 200 {
+		t.Fatalf("enrol: %d %v", status, out)
+	}
+	for _, alg := range []string{"RS256", "ES256", "PS256"} {
+		text := strings.Replace(trustFile, "path: /orders", "path: /orders\n    signing_algorithm: "+alg, 1)
+		if _, err := w.server.Trust.Apply(context.Background(), w.server.Log, time.Now(), "trust.yaml", []byte(text), "test"); err != nil {
+			t.Fatal(err)
+		}
+		w.server.renew()
+		if _, published := b.do("GET", "/jwks", nil); !strings.Contains(published, `"alg":"`+alg+`"`) {
+			t.Errorf("no %s key is published", alg)
+		}
+		status, out := b.token(redemption(b.code(request())))
+		if status != 200 {
+			t.Fatalf("%s: %d %v", alg, status, out)
+		}
+		if got := decode(t, out["access_token"].(string), 0)["alg"]; got != alg {
+			t.Errorf("the access token is signed with %v, want %s", got, alg)
+		}
+		if got := decode(t, out["id_token"].(string), 0)["alg"]; got != "RS256" {
+			t.Errorf("the ID token is signed with %v", got)
+		}
 	}
 }
