@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -150,10 +151,12 @@ func (c *emergencyKeys) Run(ctx context.Context, out io.Writer) error {
 	if c.Algorithm != "all" {
 		algorithms = []keyring.Algorithm{keyring.Algorithm(c.Algorithm)}
 	}
+	var faults []error
 	for _, alg := range algorithms {
 		w, err := ring.Emergency(ctx, alg, by(c.Cause), c.Fresh)
 		if err != nil {
-			return err
+			faults = append(faults, err) // the other rings must not wait for this one
+			continue
 		}
 		for _, kid := range w.Withdrawn {
 			fmt.Fprintf(out, "%s %s left the key set; gateways may accept it until %s.\n", alg, kid, instant(&w.AcceptedUntil))
@@ -163,7 +166,7 @@ func (c *emergencyKeys) Run(ctx context.Context, out io.Writer) error {
 			fmt.Fprintf(out, "Gateways may refuse its tokens until %s.\n", instant(&w.RefusedUntil))
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 type timelineKeys struct {

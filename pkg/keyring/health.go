@@ -29,13 +29,15 @@ const (
 	ProblemLate = "rotation_late"
 	// ProblemDemandWaits: an emergency was demanded and is not done yet.
 	ProblemDemandWaits = "emergency_waits"
+	// ProblemSealed: a key was sealed under a sealing key that this replica does not have; it changes nothing.
+	ProblemSealed = "sealed"
 	// ProblemMetadataStale: the metadata's next update is more than a day overdue.
 	ProblemMetadataStale = "metadata_stale"
 )
 
 // ProblemCodes lists every code.
 func ProblemCodes() []string {
-	return []string{ProblemStale, ProblemClockSkew, ProblemNoSigner, ProblemNoSuccessor, ProblemLate, ProblemDemandWaits, ProblemMetadataStale}
+	return []string{ProblemStale, ProblemClockSkew, ProblemNoSigner, ProblemNoSuccessor, ProblemLate, ProblemDemandWaits, ProblemSealed, ProblemMetadataStale}
 }
 
 // problemsOf finds what is wrong with one algorithm's ring.

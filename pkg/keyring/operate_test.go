@@ -325,6 +325,36 @@ func TestResealLetsTheOldSealingKeyGo(t *testing.T) {
 	}
 }
 
+// The sealing key changes from replica to replica; those that do not have the
+// new one yet must neither go dark nor hide what the others publish.
+func TestASealingKeyThatArrivesReplicaByReplica(t *testing.T) {
+	w := newWorld(t)
+	late := w.ring()
+	w.pass(2*day, late)
+	early := w.ring(func(o *Options) { o.Sealer, o.Previous = testSealer(t, 2), []Sealer{testSealer(t, 1)} })
+	w.must(early.Retire(t.Context(), viewOf(early.current.Load().read.look, ES256, DefaultRules()).standby.ID))
+	w.turn(early)
+	fresh := viewOf(early.current.Load().read.look, ES256, DefaultRules()).standby.ID
+	old := signer(late, ES256)
+	w.pass(2*day, late)
+	if !publishes(late, fresh) || signer(late, ES256) != old || !slices.Equal(codesOf(late.Problems()), []string{ProblemSealed}) {
+		t.Errorf("publishes %v, signs with %q, says %v", publishes(late, fresh), signer(late, ES256), late.Problems())
+	}
+	if kid, err := late.Rotate(t.Context(), ES256, "test"); err != nil || kid != "" {
+		t.Errorf("it promoted a key that it cannot use: %q %v", kid, err)
+	}
+	w.turn(early)
+	w.turn(late)
+	if signer(early, ES256) != fresh || signer(late, ES256) != "" || !publishes(late, old) || !slices.Contains(codesOf(late.Problems()), ProblemNoSigner) {
+		t.Errorf("%q signs there and %q here; problems %v", signer(early, ES256), signer(late, ES256), late.Problems())
+	}
+	if signer(late, RS256) == "" {
+		t.Error("the other rings suffer")
+	}
+	w.ring(func(o *Options) { o.Sealer, o.Previous = testSealer(t, 2), []Sealer{testSealer(t, 1)} })
+	w.hold()
+}
+
 func codesOf(problems []Problem) []string {
 	var codes []string
 	for _, p := range problems {

@@ -155,7 +155,8 @@ func (r *Ring) adopt(ctx context.Context, l read) error {
 
 // Turn does what is due: it takes changes into use, publishes successors,
 // promotes them, erases what is retired, and notes what keys were active under.
-// Many replicas may turn at once. With a clock that is off it only follows.
+// Many replicas may turn at once. With a clock that is off, or a key that it
+// cannot use, it only follows.
 func (r *Ring) Turn(ctx context.Context) error {
 	r.turning.Lock()
 	defer r.turning.Unlock()
@@ -166,7 +167,7 @@ func (r *Ring) Turn(ctx context.Context) error {
 	if err := r.adopt(ctx, l); err != nil {
 		return err
 	}
-	if l.skew.Abs() > MaxSkew {
+	if l.skew.Abs() > MaxSkew || r.current.Load().sealed {
 		return nil
 	}
 	moved := false

@@ -235,6 +235,7 @@ func (s *simulation) step(busy bool) {
 		s.tokens[made.kid] = made
 		s.count["tokens"]++
 	}
+	s.agree()
 	s.show()
 	// Panic breeds panic: a second emergency while gateways still learn of the first change.
 	if busy && s.random.IntN(60) == 0 {
@@ -244,6 +245,24 @@ func (s *simulation) step(busy bool) {
 			s.count["emergencies that had to wait"]++
 		}
 	}
+}
+
+// agree checks that no replica signs with a key that another does not publish.
+func (s *simulation) agree() {
+	for i, signs := range s.replicas {
+		for _, alg := range Algorithms() {
+			kid := signer(signs.Ring, alg)
+			if _, gone := s.withdrawn[kid]; gone || kid == "" {
+				continue
+			}
+			for j, other := range s.replicas {
+				if _, err := other.fresh(); err == nil && !publishes(other.Ring, kid) {
+					s.Errorf("%s: replica %d signs with %s, which replica %d does not publish", s.now, i, kid, j)
+				}
+			}
+		}
+	}
+	s.count["agreements checked"]++
 }
 
 // show presents every living good token, and forgeries under withdrawn keys, to every gateway.

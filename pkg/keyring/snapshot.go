@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,6 +39,8 @@ type snapshot struct {
 	next time.Time
 	// read is what it was built from.
 	read read
+	// sealed says that some key cannot be unsealed here.
+	sealed bool
 	// problems and plans are what an operator is told.
 	problems []Problem
 	plans    map[Algorithm]Plan
@@ -53,7 +56,7 @@ type active struct {
 var tokenTypes = []string{"at+jwt", "JWT", "logout+jwt"}
 
 // build makes a snapshot of the keys as they stood when they were read. Only
-// keys that are not known yet are unsealed.
+// keys that are not known yet are unsealed; the first time each must be.
 func build(ctx context.Context, l read, rules Rules, algs []Algorithm, known map[string]parts, unseal func(context.Context, Key) (parts, error)) (*snapshot, error) {
 	s := &snapshot{public: map[string]jose.JSONWebKey{}, signing: map[Algorithm]active{}, parts: map[string]parts{}, plans: map[Algorithm]Plan{}, read: l}
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
@@ -76,10 +79,15 @@ func build(ctx context.Context, l read, rules Rules, algs []Algorithm, known map
 		if state == Retired {
 			continue
 		}
-		p, ok := known[k.ID]
-		if !ok {
+		p := known[k.ID]
+		if p.signers == nil {
 			var err error
-			if p, err = unseal(ctx, k); err != nil {
+			if p, err = unseal(ctx, k); errors.Is(err, errSealed) && len(known) > 0 {
+				// While the sealing key changes from replica to replica, what others
+				// sealed is published here all the same.
+				s.sealed = true
+				s.problems = append(s.problems, Problem{ProblemSealed, "This replica cannot use a key: " + err.Error() + "."})
+			} else if err != nil {
 				return nil, err
 			}
 		}
@@ -90,7 +98,11 @@ func build(ctx context.Context, l read, rules Rules, algs []Algorithm, known map
 		}
 	}
 	for alg, k := range newest {
-		s.signing[alg] = active{k.ID, s.parts[k.ID].signers}
+		if signers := s.parts[k.ID].signers; signers != nil {
+			s.signing[alg] = active{k.ID, signers}
+		} else {
+			s.problems = append(s.problems, Problem{ProblemNoSigner, "No " + string(alg) + " key signs at this replica."})
+		}
 	}
 	slices.SortFunc(set.Keys, func(a, b jose.JSONWebKey) int { return strings.Compare(a.KeyID, b.KeyID) })
 	body, err := json.Marshal(set)

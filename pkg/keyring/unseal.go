@@ -4,11 +4,16 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 )
 
-// unseal reads a key's private part from the database and makes its signers.
+// errSealed says that a key is sealed under a sealing key that was not given.
+var errSealed = errors.New("start with the sealing key that was used when it was created")
+
+// unseal reads a key from the database, opens its private part and makes its
+// signers. With errSealed the public part is there.
 func (r *Ring) unseal(ctx context.Context, k Key) (parts, error) {
 	var public, sealed []byte
 	var under string
@@ -16,16 +21,16 @@ func (r *Ring) unseal(ctx context.Context, k Key) (parts, error) {
 	if err != nil {
 		return parts{}, fmt.Errorf("read signing key %s: %w", k.ID, err)
 	}
-	der, err := r.openSealed(sealed, under, k.ID)
-	if err != nil {
-		return parts{}, err
-	}
 	var p parts
-	if p.private, err = x509.ParsePKCS8PrivateKey(der); err != nil {
-		return parts{}, fmt.Errorf("parse private key %s: %w", k.ID, err)
-	}
 	if err := json.Unmarshal(public, &p.public); err != nil {
 		return parts{}, fmt.Errorf("read public key %s: %w", k.ID, err)
+	}
+	der, err := r.openSealed(sealed, under, k.ID)
+	if err != nil {
+		return p, err
+	}
+	if p.private, err = x509.ParsePKCS8PrivateKey(der); err != nil {
+		return parts{}, fmt.Errorf("parse private key %s: %w", k.ID, err)
 	}
 	p.signers, err = signersOf(k, p.private)
 	return p, err
@@ -40,5 +45,5 @@ func (r *Ring) openSealed(sealed []byte, under, kid string) ([]byte, error) {
 		}
 		given = append(given, s.Name())
 	}
-	return nil, fmt.Errorf("signing key %s is sealed under %q, but the sealing key given is %q: start with the sealing key that was used when it was created", kid, under, strings.Join(given, ", "))
+	return nil, fmt.Errorf("signing key %s is sealed under %q, but the sealing key given is %q: %w", kid, under, strings.Join(given, ", "), errSealed)
 }
