@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -27,19 +28,18 @@ type cli struct {
 
 // Run serves until a signal comes.
 func (c *cli) Run(ctx context.Context) error {
-	configured, err := gateway.Load(c.Config)
-	if err != nil {
-		return err
-	}
-	if c.Listen != "" {
-		configured.Listen = c.Listen
-	}
+	address := ""
 	log := zerolog.New(os.Stderr).With().Timestamp().Logger()
-	g, err := gateway.New(configured, gateway.Options{Log: log})
+	g, err := gateway.Follow(c.Config, gateway.Options{Log: log}, func(configured *gateway.Config) {
+		if c.Listen != "" {
+			configured.Listen = c.Listen
+		}
+		address = cmp.Or(address, configured.Listen)
+	})
 	if err != nil || c.Check {
 		return err
 	}
-	listener, err := net.Listen("tcp", configured.Listen)
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}

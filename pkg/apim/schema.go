@@ -20,6 +20,7 @@ type attribute struct {
 var (
 	integerForm = regexp.MustCompile(`^[+-]?\d+$`)
 	booleanForm = regexp.MustCompile(`^(true|false|1|0)$`)
+	numberForm  = regexp.MustCompile(`^[+-]?\d+(\.\d+)?$`)
 )
 
 func text(name string) attribute { return attribute{name: name} }

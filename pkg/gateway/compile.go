@@ -3,7 +3,9 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,8 +18,11 @@ type compiler struct {
 	sources   map[string]*keySource
 	fragments map[string]string // id to file
 	named     map[string]string
-	faults    []error
-	warnings  []string
+	// certificates are those that policies name by id.
+	certificates map[string]uploaded
+	products     map[string]*document
+	faults       []error
+	warnings     []string
 	// Where the compiler is: file, scope, section and place in it.
 	file      string
 	scope     string
@@ -26,11 +31,39 @@ type compiler struct {
 	including bool
 }
 
-// scopeGlobal is the scope around all APIs.
-const scopeGlobal = "global"
+// The scopes around those that are rendered.
+const (
+	scopeGlobal  = "global"
+	scopeProduct = "product"
+)
 
 func newCompiler(c Config, o Options) *compiler {
-	return &compiler{metadata: newMetadata(o, c.OpenIDConfig), sources: map[string]*keySource{}, fragments: c.Fragments, named: c.NamedValues}
+	k := &compiler{metadata: newMetadata(o, c.OpenIDConfig), sources: map[string]*keySource{}, fragments: map[string]string{}, named: c.NamedValues, certificates: map[string]uploaded{}}
+	k.findFragments(c)
+	for id, file := range c.Certificates {
+		read, err := readCertificate(file)
+		if err != nil {
+			k.faults = append(k.faults, err)
+		}
+		k.certificates[id] = read
+	}
+	return k
+}
+
+// findFragments lists the fragments of the folder and those given one by one.
+func (c *compiler) findFragments(config Config) {
+	if config.FragmentsFolder != "" {
+		entries, err := os.ReadDir(config.FragmentsFolder)
+		if err != nil {
+			c.faults = append(c.faults, fmt.Errorf("fragments: %w", err))
+		}
+		for _, e := range entries {
+			if id, ok := strings.CutSuffix(e.Name(), ".xml"); ok && !e.IsDir() {
+				c.fragments[strings.TrimSuffix(id, ".policy")] = filepath.Join(config.FragmentsFolder, e.Name())
+			}
+		}
+	}
+	maps.Copy(c.fragments, config.Fragments)
 }
 
 // fault notes why an element cannot be run.
@@ -214,22 +247,33 @@ var implementations map[string]func(*compiler, apim.Element, *policy)
 func init() {
 	// Here, since choose compiles policies itself.
 	implementations = map[string]func(*compiler, apim.Element, *policy){
-		"check-header":        compileCheckHeader,
-		"choose":              compileChoose,
-		"cors":                compileCors,
-		"forward-request":     compileForwardRequest,
-		"ip-filter":           compileIPFilter,
-		"rate-limit-by-key":   compileRateLimitByKey,
-		"return-response":     compileReturnResponse,
-		"rewrite-uri":         compileRewriteURI,
-		"set-backend-service": compileSetBackendService,
-		"set-body":            compileSetBody,
-		"set-header":          compileSetHeader,
-		"set-method":          compileSetMethod,
-		"set-query-parameter": compileSetQueryParameter,
-		"set-status":          compileSetStatus,
-		"set-variable":        compileSetVariable,
-		"trace":               compileTrace,
-		"validate-jwt":        compileValidateJWT,
+		"cache-lookup-value":          compileCacheLookup,
+		"cache-remove-value":          compileCacheRemove,
+		"cache-store-value":           compileCacheStore,
+		"check-header":                compileCheckHeader,
+		"choose":                      compileChoose,
+		"cors":                        compileCors,
+		"emit-metric":                 compileEmitMetric,
+		"find-and-replace":            compileFindAndReplace,
+		"forward-request":             compileForwardRequest,
+		"ip-filter":                   compileIPFilter,
+		"limit-concurrency":           compileLimitConcurrency,
+		"quota-by-key":                compileQuotaByKey,
+		"rate-limit-by-key":           compileRateLimitByKey,
+		"retry":                       compileRetry,
+		"return-response":             compileReturnResponse,
+		"rewrite-uri":                 compileRewriteURI,
+		"send-request":                compileSendRequest,
+		"set-backend-service":         compileSetBackendService,
+		"set-body":                    compileSetBody,
+		"set-header":                  compileSetHeader,
+		"set-method":                  compileSetMethod,
+		"set-query-parameter":         compileSetQueryParameter,
+		"set-status":                  compileSetStatus,
+		"set-variable":                compileSetVariable,
+		"trace":                       compileTrace,
+		"validate-client-certificate": compileClientCertificate,
+		"validate-jwt":                compileValidateJWT,
+		"wait":                        compileWait,
 	}
 }

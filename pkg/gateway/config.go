@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -29,17 +31,67 @@ type Config struct {
 	GlobalPolicy string `yaml:"global_policy"`
 	// Fragments maps fragment ids to files.
 	Fragments map[string]string `yaml:"fragments"`
+	// FragmentsFolder holds further fragments: ID.xml or ID.policy.xml.
+	FragmentsFolder string `yaml:"fragments_folder"`
+	// Certificates maps the ids that policies use to PEM files with a
+	// certificate and, for decryption, its private key.
+	Certificates map[string]string `yaml:"certificates"`
+	// TLS serves https instead of http.
+	TLS TLS `yaml:"tls"`
+	// Clock lets tests stand still or elsewhere in time.
+	Clock Clock `yaml:"clock"`
 	// NamedValues replace {{name}} in policies and fragments.
 	NamedValues map[string]string `yaml:"named_values"`
-	// SubscriptionKeys are accepted by every API that requires one.
+	// SubscriptionKeys open every API.
 	SubscriptionKeys []secret.Value `yaml:"subscription_keys"`
-	APIs             []API          `yaml:"apis"`
+	// Subscriptions are keys that open one product, one API or all.
+	Subscriptions []Subscription `yaml:"subscriptions"`
+	Products      []Product      `yaml:"products"`
+	APIs          []API          `yaml:"apis"`
 	// OpenIDConfig maps an openid-config URL in a policy, or the jwks_uri it
 	// leads to, to the URL that is really fetched, so that a policy for
 	// production runs against a local issuer. A jwks_uri on the host of a mapped
 	// URL moves with it. The operator vouches for these addresses: http is
 	// allowed.
 	OpenIDConfig map[string]string `yaml:"openid_config"`
+}
+
+// TLS is how the gateway serves https.
+type TLS struct {
+	// Certificate and Key are PEM files.
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+	// RequestClientCertificate asks clients for a certificate; policies judge it.
+	RequestClientCertificate bool `yaml:"request_client_certificate"`
+	// ClientAuthorities is a PEM file with the roots that client certificates
+	// are checked against; without one the system's are used.
+	ClientAuthorities string `yaml:"client_authorities"`
+}
+
+// Clock is the gateway's time: At a fixed instant, or an Offset from the real one.
+type Clock struct {
+	At     time.Time     `yaml:"at"`
+	Offset time.Duration `yaml:"offset"`
+}
+
+// Product is a set of APIs with a policy of its own.
+type Product struct {
+	Name string   `yaml:"name"`
+	APIs []string `yaml:"apis"`
+	// Policy is the file of the policy at product scope, or empty. It runs for
+	// calls that come through the product: with its key, or when it is open.
+	Policy string `yaml:"policy"`
+	// Open products need no subscription.
+	Open bool `yaml:"open"`
+}
+
+// Subscription is one holder's keys. It is for a product, an API, or, without
+// either, for all APIs.
+type Subscription struct {
+	Name    string         `yaml:"name"`
+	Keys    []secret.Value `yaml:"keys"`
+	Product string         `yaml:"product"`
+	API     string         `yaml:"api"`
 }
 
 // API is an API behind the gateway.
@@ -54,6 +106,10 @@ type API struct {
 	Policy string `yaml:"policy"`
 	// SubscriptionRequired asks for a subscription key before any policy runs.
 	SubscriptionRequired bool `yaml:"subscription_required"`
+	// SubscriptionHeader and SubscriptionQuery name the key's header and query
+	// parameter when they are not Ocp-Apim-Subscription-Key and subscription-key.
+	SubscriptionHeader string `yaml:"subscription_header"`
+	SubscriptionQuery  string `yaml:"subscription_query"`
 	// Operations are all that can be called: what matches none is not found.
 	Operations []Operation `yaml:"operations"`
 }
@@ -90,8 +146,16 @@ func Load(path string) (Config, error) {
 		return filepath.Join(here, name)
 	}
 	c.GlobalPolicy = beside(c.GlobalPolicy)
-	for id, name := range c.Fragments {
-		c.Fragments[id] = beside(name)
+	for _, file := range []*string{&c.FragmentsFolder, &c.TLS.Certificate, &c.TLS.Key, &c.TLS.ClientAuthorities} {
+		*file = beside(*file)
+	}
+	for _, files := range []map[string]string{c.Fragments, c.Certificates} {
+		for id, name := range files {
+			files[id] = beside(name)
+		}
+	}
+	for i := range c.Products {
+		c.Products[i].Policy = beside(c.Products[i].Policy)
 	}
 	for i := range c.APIs {
 		c.APIs[i].Policy = beside(c.APIs[i].Policy)
@@ -135,8 +199,8 @@ func (c Config) check() error {
 		if a.Policy == "" {
 			fault("api %s: no policy; an API without one would be open to everybody", a.Name)
 		}
-		if a.SubscriptionRequired && len(c.SubscriptionKeys) == 0 {
-			fault("api %s: subscription_required without subscription_keys lets nobody in", a.Name)
+		if a.SubscriptionRequired && len(c.SubscriptionKeys) == 0 && len(c.Subscriptions) == 0 && !slices.ContainsFunc(c.Products, func(p Product) bool { return p.Open && slices.Contains(p.APIs, a.Name) }) {
+			fault("api %s: subscription_required without subscriptions lets nobody in", a.Name)
 		}
 		if len(a.Operations) == 0 {
 			fault("api %s: no operations; what matches none is not found", a.Name)
@@ -147,7 +211,40 @@ func (c Config) check() error {
 			}
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.checkProducts(names)...)...)
+}
+
+// checkProducts names what is wrong with products, subscriptions, TLS and clock.
+func (c Config) checkProducts(apis map[string]bool) []error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	products := map[string]bool{}
+	for _, p := range c.Products {
+		if p.Name == "" || products[p.Name] {
+			fault("product %q: every product needs a name of its own", p.Name)
+		}
+		products[p.Name] = true
+		for _, a := range p.APIs {
+			if !apis[a] {
+				fault("product %s: there is no API %q", p.Name, a)
+			}
+		}
+	}
+	for _, s := range c.Subscriptions {
+		if len(s.Keys) == 0 || slices.ContainsFunc(s.Keys, secret.Value.Empty) {
+			fault("subscription %q: has no key, or an empty one", s.Name)
+		}
+		if s.Product != "" && !products[s.Product] || s.API != "" && !apis[s.API] || s.Product != "" && s.API != "" {
+			fault("subscription %q: names one product or one API that there is", s.Name)
+		}
+	}
+	if (c.TLS.Certificate == "") != (c.TLS.Key == "") || c.TLS.RequestClientCertificate && c.TLS.Certificate == "" {
+		fault("tls: certificate and key belong together, and a client's certificate needs both")
+	}
+	if !c.Clock.At.IsZero() && c.Clock.Offset != 0 {
+		fault("clock: at and offset exclude each other")
+	}
+	return faults
 }
 
 // loopback reports whether only this machine can reach the address. An empty

@@ -15,7 +15,7 @@ import (
 // expression asks for them.
 func (r *run) context() *expr.Context {
 	c := &expr.Context{Request: r.requestSeen(), Variables: r.variables, LastError: r.lastError, RequestID: r.id, Timestamp: r.now,
-		Now: r.gateway.options.Now, Deployment: r.gateway.deployment}
+		Now: r.gateway.options.Now, Deployment: r.gateway.deployment, Roots: r.gateway.roots}
 	if r.gateway.traces != nil {
 		c.Trace = func(message string) { r.note(step{Policy: "context.Trace", Result: resultPassed, Message: message}) }
 	}
@@ -24,6 +24,10 @@ func (r *run) context() *expr.Context {
 	}
 	if r.api != nil {
 		c.API = &expr.API{ID: r.api.Name, Name: r.api.Name, Path: r.api.Path, Revision: "1", IsCurrentRevision: true, ServiceURL: r.api.backend}
+	}
+	c.Subscription = r.subscription
+	if r.product != nil {
+		c.Product = &expr.Product{ID: r.product.Name, Name: r.product.Name, State: "Published", SubscriptionRequired: !r.product.Open}
 	}
 	if r.operation != nil {
 		c.Operation = &expr.Operation{ID: r.operation.Name, Name: r.operation.Name, Method: r.operation.Method, URLTemplate: r.operation.URLTemplate}

@@ -17,7 +17,7 @@ const defaultTimeout = 300 * time.Second
 
 // compileForwardRequest compiles forward-request.
 func compileForwardRequest(c *compiler, e apim.Element, p *policy) {
-	c.unimplemented(e, "continue-timeout", "http-version", "buffer-request-body", "buffer-response")
+	c.unimplemented(e, "continue-timeout", "http-version", "buffer-response")
 	if yes, _ := apim.Bool(e.Value("fail-on-error-status-code")); yes {
 		c.fault(e, "fail-on-error-status-code is not implemented by this gateway")
 	}
@@ -26,22 +26,18 @@ func compileForwardRequest(c *compiler, e apim.Element, p *policy) {
 	}
 	seconds, milliseconds := c.attribute(e, "timeout", "0"), c.attribute(e, "timeout-ms", "0")
 	redirects := c.attribute(e, "follow-redirects", "false")
+	buffers, _ := apim.Bool(e.Value("buffer-request-body"))
 	p.act = func(r *run) error {
-		s, err := seconds.integer(r)
-		if err != nil {
-			return err
-		}
-		ms, err := milliseconds.integer(r)
+		timeout, err := duration(r, seconds, milliseconds, defaultTimeout)
 		if err != nil {
 			return err
 		}
 		follow, err := redirects.boolean(r)
+		if err == nil && buffers {
+			err = r.buffered()
+		}
 		if err != nil {
 			return err
-		}
-		timeout := time.Duration(s)*time.Second + time.Duration(ms)*time.Millisecond
-		if timeout <= 0 {
-			timeout = defaultTimeout
 		}
 		return r.forward(timeout, follow)
 	}

@@ -2,11 +2,15 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,18 +40,35 @@ type Options struct {
 	// Client fetches discovery and key sets; nil is one with a time-out that
 	// follows no redirects.
 	Client *http.Client
+	// Wait waits between retries; nil waits in real time.
+	Wait func(context.Context, time.Duration) error
 }
 
 // Gateway serves the APIs of its configuration. It is safe for concurrent use.
 type Gateway struct {
-	options   Options
-	apis      []*api
-	keys      [][]byte // digests of subscription keys
-	limits    *limiter
+	options  Options
+	apis     []*api
+	products []Product
+	// subscriptions hold digests of keys only.
+	subscriptions []subscription
+	memory
 	traces    *traces // nil unless the configuration asks for them
 	transport *http.Transport
+	// sender makes the calls of send-request.
+	sender *http.Client
+	// roots check client certificates; nil are the system's.
+	roots *x509.CertPool
+	tls   TLS
 	// deployment is context.Deployment.
 	deployment *expr.Deployment
+}
+
+// memory is what outlives a change of the policies.
+type memory struct {
+	limits *limiter
+	quotas *quotas
+	cache  *cache
+	slots  *slots
 }
 
 // api is an API with its policies compiled.
@@ -67,7 +88,9 @@ type operation struct {
 	Operation
 	segments []string
 	pipeline pipeline
-	origins  []string
+	// through are the pipelines of calls that come through a product, by its name.
+	through map[string]pipeline
+	origins []string
 }
 
 // pipeline holds the policies of each section in effect.
@@ -79,24 +102,25 @@ func New(c Config, o Options) (*Gateway, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Client == nil {
-		o.Client = &http.Client{Timeout: metadataTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	}
-	g := &Gateway{options: o, limits: newLimiter(), deployment: &expr.Deployment{GatewayID: "touchstone-gateway", Region: "local", ServiceID: "touchstone", ServiceName: "touchstone"}, transport: &http.Transport{
-		DisableCompression: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: 5 * time.Minute}}
+	o = o.complete(c.Clock)
+	g := &Gateway{options: o, memory: memory{newLimiter(), newQuotas(), newCache(), newSlots()}, products: c.Products, tls: c.TLS,
+		deployment: &expr.Deployment{GatewayID: "touchstone-gateway", Region: "local", ServiceID: "touchstone", ServiceName: "touchstone", Certificates: map[string]*x509.Certificate{}},
+		transport:  &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: 5 * time.Minute}}
+	g.sender = &http.Client{Transport: g.transport, CheckRedirect: noRedirects}
 	if c.Trace {
 		g.traces = newTraces()
 	}
-	for _, k := range c.SubscriptionKeys {
-		g.keys = append(g.keys, k.Digest())
-	}
+	g.subscribe(c)
 	compiler := newCompiler(c, o)
 	global := compiler.global(c.GlobalPolicy)
 	for _, configured := range c.APIs {
-		g.apis = append(g.apis, compiler.api(configured, global))
+		g.apis = append(g.apis, compiler.api(configured, global, c.Products))
+	}
+	for id, u := range compiler.certificates {
+		g.deployment.Certificates[id] = u.certificate
+	}
+	if err := g.authorities(); err != nil {
+		compiler.faults = append(compiler.faults, err)
 	}
 	for _, w := range compiler.warnings {
 		o.Log.Warn().Msg(w)
@@ -107,21 +131,113 @@ func New(c Config, o Options) (*Gateway, error) {
 	return g, nil
 }
 
+func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// complete fills in what was left out, and sets the clock.
+func (o Options) complete(clock Clock) Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if real := o.Now; clock.Offset != 0 {
+		o.Now = func() time.Time { return real().Add(clock.Offset) }
+	}
+	if !clock.At.IsZero() {
+		o.Now = func() time.Time { return clock.At }
+	}
+	if o.Client == nil {
+		o.Client = &http.Client{Timeout: metadataTimeout, CheckRedirect: noRedirects}
+	}
+	if o.Wait == nil {
+		o.Wait = func(ctx context.Context, d time.Duration) error {
+			t := time.NewTimer(d)
+			defer t.Stop()
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-t.C:
+				return nil
+			}
+		}
+	}
+	return o
+}
+
+// subscribe keeps the digests of keys.
+func (g *Gateway) subscribe(c Config) {
+	all := c.Subscriptions
+	if len(c.SubscriptionKeys) > 0 {
+		all = append(slices.Clip(all), Subscription{Name: "all", Keys: c.SubscriptionKeys})
+	}
+	for _, s := range all {
+		kept := subscription{Subscription: s}
+		kept.Keys = nil
+		for _, k := range s.Keys {
+			kept.digests = append(kept.digests, k.Digest())
+		}
+		g.subscriptions = append(g.subscriptions, kept)
+	}
+}
+
+// authorities reads the roots of client certificates.
+func (g *Gateway) authorities() error {
+	if g.tls.ClientAuthorities == "" {
+		return nil
+	}
+	data, err := os.ReadFile(g.tls.ClientAuthorities)
+	if err != nil {
+		return fmt.Errorf("client_authorities: %w", err)
+	}
+	if g.roots = x509.NewCertPool(); !g.roots.AppendCertsFromPEM(data) {
+		return fmt.Errorf("client_authorities: %s holds no PEM certificate", g.tls.ClientAuthorities)
+	}
+	return nil
+}
+
 // api compiles an API and its operations.
-func (c *compiler) api(configured API, global *document) *api {
+func (c *compiler) api(configured API, global *document, products []Product) *api {
+	if configured.SubscriptionHeader == "" {
+		configured.SubscriptionHeader = subscriptionHeader
+	}
+	if configured.SubscriptionQuery == "" {
+		configured.SubscriptionQuery = subscriptionQuery
+	}
 	backend, _ := url.Parse(configured.Backend) // Config.check parsed it before
 	a := &api{API: configured, backend: backend, mount: split(configured.Path)}
-	scopes := []*document{global, c.load(configured.Policy, apim.ScopeAPI)}
+	own := c.load(configured.Policy, apim.ScopeAPI)
+	scopes := []*document{global, own}
+	var reached []Product
+	for _, p := range products {
+		if p.Policy != "" && slices.Contains(p.APIs, configured.Name) {
+			reached = append(reached, p)
+		}
+	}
 	a.pipeline, a.origins = c.pipeline(scopes), origins(scopes)
 	for _, o := range configured.Operations {
 		op := &operation{Operation: o, segments: split(o.URLTemplate), pipeline: a.pipeline, origins: a.origins}
+		inner := []*document{own}
 		if o.Policy != "" {
-			scopes := append(scopes[:len(scopes):len(scopes)], c.load(o.Policy, apim.ScopeOperation))
+			inner = append(inner, c.load(o.Policy, apim.ScopeOperation))
+			scopes := append([]*document{global}, inner...)
 			op.pipeline, op.origins = c.pipeline(scopes), origins(scopes)
+		}
+		op.through = map[string]pipeline{}
+		for _, p := range reached {
+			op.through[p.Name] = c.pipeline(append([]*document{global, c.product(p)}, inner...))
 		}
 		a.operations = append(a.operations, op)
 	}
 	return a
+}
+
+// product compiles a product's policy, once.
+func (c *compiler) product(p Product) *document {
+	if c.products == nil {
+		c.products = map[string]*document{}
+	}
+	if c.products[p.Name] == nil {
+		c.products[p.Name] = c.load(p.Policy, scopeProduct)
+	}
+	return c.products[p.Name]
 }
 
 // split cuts a path into segments; the root has none.
@@ -155,9 +271,18 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 // Run serves until the context ends, then finishes what is under way, for five
-// seconds at most.
+// seconds at most. With TLS configured it serves https.
 func (g *Gateway) Run(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{Handler: g, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader}
+	listener, err := g.tls.wrap(listener)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, listener, g)
+}
+
+// serve runs a handler on a listener.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
@@ -169,4 +294,21 @@ func (g *Gateway) Run(ctx context.Context, listener net.Listener) error {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	return <-stopped
+}
+
+// wrap makes a listener of https when a certificate is configured. Client
+// certificates are asked for and not judged: policies do that.
+func (t TLS) wrap(listener net.Listener) (net.Listener, error) {
+	if t.Certificate == "" {
+		return listener, nil
+	}
+	pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	if t.RequestClientCertificate {
+		config.ClientAuth = tls.RequestClientCert
+	}
+	return tls.NewListener(listener, config), nil
 }

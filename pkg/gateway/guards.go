@@ -1,16 +1,13 @@
 package gateway
 
 import (
-	"crypto/subtle"
 	"fmt"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/touchstone-id/touchstone/pkg/apim"
-	"github.com/touchstone-id/touchstone/pkg/secret"
 )
 
 // compileCheckHeader compiles check-header: the header must be there and, when
@@ -106,38 +103,4 @@ func compileIPFilter(c *compiler, e apim.Element, p *policy) {
 		note.note(r, resultFailed, message)
 		return refused(http.StatusForbidden, reason, message, message)
 	}
-}
-
-// The header and query parameter of the subscription key.
-const (
-	subscriptionHeader = "Ocp-Apim-Subscription-Key"
-	subscriptionQuery  = "subscription-key"
-)
-
-// subscribed checks the subscription key of an API that requires one, before
-// any policy runs. The query is looked at only when there is no header.
-func (r *run) subscribed() bool {
-	if !r.api.SubscriptionRequired {
-		return true
-	}
-	key := r.request.header.Get(subscriptionHeader)
-	if key == "" {
-		key = r.client.URL.Query().Get(subscriptionQuery)
-	}
-	digest := secret.Of(key).Digest()
-	known := 0
-	for _, k := range r.gateway.keys {
-		known |= subtle.ConstantTimeCompare(k, digest)
-	}
-	switch {
-	case key == "":
-		r.refuse("authorization", "SubscriptionKeyNotFound", http.StatusUnauthorized, "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API.")
-	case known == 0:
-		r.refuse("authorization", "SubscriptionKeyInvalid", http.StatusUnauthorized, "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription.")
-	default:
-		return true
-	}
-	realm := url.URL{Scheme: "http", Host: r.client.Host, Path: r.api.Path}
-	r.response.header.Set("WWW-Authenticate", fmt.Sprintf(`AzureApiManagementKey realm=%q,name=%q,type="header"`, realm.String(), subscriptionHeader))
-	return false
 }

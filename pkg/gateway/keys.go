@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/base64"
 	"math/big"
@@ -68,7 +69,7 @@ func (c *compiler) keySource(e apim.Element) *keySource {
 					s.inline = append(s.inline, inline)
 				}
 			}
-		case "issuer-signing-tokens", "decryption-keys":
+		case "issuer-signing-tokens":
 			c.fault(child, "is not implemented by this gateway")
 		}
 	}
@@ -99,12 +100,15 @@ func (c *compiler) configuration(u string) *configuration {
 	return fresh
 }
 
-// inlineKey compiles one <key>: n and e, or a base64 symmetric key. apim.Check
-// has looked at their form.
+// inlineKey compiles one <key>: a certificate's, n and e, or a base64 symmetric
+// key. apim.Check has looked at their form.
 func (c *compiler) inlineKey(e apim.Element) (key, bool) {
-	if e.Name != "key" || e.Value("certificate-id") != "" {
-		c.fault(e, "keys from certificates are not implemented by this gateway")
+	if e.Name != "key" {
+		c.fault(e, "is not implemented by this gateway")
 		return key{}, false
+	}
+	if id := e.Value("certificate-id"); id != "" {
+		return c.certificateKey(e, id)
 	}
 	text := strings.TrimSpace(e.Text)
 	if apim.IsExpression(text) {
@@ -123,6 +127,25 @@ func (c *compiler) inlineKey(e apim.Element) (key, bool) {
 		return key{}, false
 	}
 	return key{e.Value("id"), public}, true
+}
+
+// certificateKey takes the public key of an uploaded certificate.
+func (c *compiler) certificateKey(e apim.Element, id string) (key, bool) {
+	found := c.certificates[id].certificate
+	if found == nil {
+		c.fault(e, "there is no certificate %q in the configuration", id)
+		return key{}, false
+	}
+	switch public := found.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return key{e.Value("id"), public}, true
+	case *ecdsa.PublicKey:
+		if public.Curve == elliptic.P256() {
+			return key{e.Value("id"), public}, true
+		}
+	}
+	c.fault(e, "the certificate %q holds neither an RSA nor a P-256 key", id)
+	return key{}, false
 }
 
 // keys returns every key and issuer that is known now. It fails only when no

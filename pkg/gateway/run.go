@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -37,6 +36,9 @@ type run struct {
 	api        *api
 	operation  *operation
 	parameters map[string]string
+	// product and subscription are how the call came in; nil without any.
+	product      *Product
+	subscription *expr.Subscription
 
 	// request is what policies change and the backend gets.
 	request request
@@ -86,9 +88,10 @@ func newRun(g *Gateway, w http.ResponseWriter, req *http.Request) *run {
 	if err != nil {
 		host = req.RemoteAddr
 	}
-	id := make([]byte, 16)
-	rand.Read(id) // never fails: see crypto/rand.Read
-	r := &run{gateway: g, id: base64.RawURLEncoding.EncodeToString(id), now: g.options.Now(), remote: host, client: req,
+	var id expr.Guid
+	rand.Read(id[:])                                // never fails: see crypto/rand.Read
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // a random UUID (RFC 9562 section 5.4)
+	r := &run{gateway: g, id: id.String(), now: g.options.Now(), remote: host, client: req,
 		added: http.Header{}, variables: map[string]any{}, verified: map[verification]bool{}, decision: decisionPassed}
 	r.request = request{method: req.Method, rawQuery: req.URL.RawQuery, header: arrived(req.Header), body: http.MaxBytesReader(w, req.Body, maxBody), length: req.ContentLength}
 	origin, asks := req.Header.Get("Origin"), req.Header.Get("Access-Control-Request-Method")
@@ -129,10 +132,21 @@ func (r *run) serve() {
 	}
 }
 
+// pipeline is the policies in effect: those of the product, when the call came
+// through one.
+func (r *run) pipeline() pipeline {
+	if r.product != nil {
+		if p, ok := r.operation.through[r.product.Name]; ok {
+			return p
+		}
+	}
+	return r.operation.pipeline
+}
+
 // sections runs inbound, backend and outbound, and on-error when one fails.
 func (r *run) sections() {
 	for _, s := range []apim.Section{apim.Inbound, apim.Backend, apim.Outbound} {
-		err := r.execute(r.operation.pipeline[s])
+		err := r.execute(r.pipeline()[s])
 		if err == nil {
 			continue
 		}
@@ -170,7 +184,7 @@ func (r *run) fail(err error) {
 	r.discard()
 	r.lastError, r.response = &f.LastError, jsonResponse(f.status, f.message)
 	maps.Copy(r.response.header, f.header)
-	if err := r.execute(r.operation.pipeline[apim.OnError]); err != nil && !errors.Is(err, errAnswered) {
+	if err := r.execute(r.pipeline()[apim.OnError]); err != nil && !errors.Is(err, errAnswered) {
 		r.gateway.options.Log.Error().Err(err).Str("id", r.id).Msg("the on-error section failed")
 		r.decision, r.response = decisionFailed, jsonResponse(http.StatusInternalServerError, "Internal server error")
 	}

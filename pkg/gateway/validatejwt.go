@@ -26,6 +26,8 @@ type validateJWT struct {
 	source                  *keySource
 	audiences, issuers      []value
 	claims                  []requiredClaim
+	// decryption are the keys that open encrypted tokens.
+	decryption []any
 	// checksAudience: without <audiences> the audience is not looked at.
 	checksAudience bool
 }
@@ -35,7 +37,7 @@ func compileValidateJWT(c *compiler, e apim.Element, p *policy) {
 	v := &validateJWT{policy: *p, scheme: c.attribute(e, "require-scheme", ""), status: c.attribute(e, "failed-validation-httpcode", "401"),
 		message: c.attribute(e, "failed-validation-error-message", ""), expiring: c.attribute(e, "require-expiration-time", "true"),
 		signed: c.attribute(e, "require-signed-tokens", "true"), skew: c.attribute(e, "clock-skew", "0"),
-		output: e.Value("output-token-variable-name"), source: c.keySource(e)}
+		output: e.Value("output-token-variable-name"), source: c.keySource(e), decryption: c.decryptionKeys(e)}
 	for name, into := range map[string]**value{"header-name": &v.header, "query-parameter-name": &v.query, "token-value": &v.token} {
 		if _, present := e.Attribute(name); present {
 			from := c.attribute(e, name, "")
@@ -97,6 +99,11 @@ func (v *validateJWT) validate(r *run) (*expr.Jwt, *verdict, error) {
 	token, no, err := v.extract(r)
 	if err != nil || no != nil {
 		return nil, no, err
+	}
+	if strings.Count(token, ".") == 4 && len(token) <= maxToken {
+		if token, no = v.decrypt(token); no != nil {
+			return nil, no, nil
+		}
 	}
 	jwt, no := parse(token)
 	if no != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/touchstone-id/touchstone/pkg/apim"
+	"github.com/touchstone-id/touchstone/pkg/secret"
 	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
@@ -117,7 +118,7 @@ func newWorld(t testing.TB) *world {
 	for _, f := range apim.Render(declared, w.issuer.URL) {
 		files[f.Operation] = w.file(f.Name, string(f.Body))
 	}
-	w.start(Config{Trace: true, APIs: []API{{Name: "orders", Path: "/orders", Backend: w.backend.URL, Policy: files[""], Operations: []Operation{
+	w.start(Config{Trace: true, SubscriptionKeys: []secret.Value{secret.Of("k")}, APIs: []API{{Name: "orders", Path: "/orders", Backend: w.backend.URL, Policy: files[""], Operations: []Operation{
 		{Name: "list", Method: "GET", URLTemplate: "/", Policy: files["list"]},
 		{Name: "show", Method: "GET", URLTemplate: "/{id}", Policy: files["show"]},
 		{Name: "refund", Method: "POST", URLTemplate: "/{id}/refund", Policy: files["refund"]}}}}})
@@ -140,7 +141,7 @@ func (w *world) config(sections string) Config {
 
 func (w *world) start(c Config) {
 	w.Helper()
-	g, err := New(c, Options{Log: zerolog.New(&w.log), Now: w.now})
+	g, err := New(c, Options{Log: zerolog.New(zerolog.SyncWriter(&w.log)), Now: w.now})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -152,3 +152,15 @@ func (b *Body) take(preserve bool) ([]byte, bool) {
 	b.consumed = !preserve
 	return bytes.TrimPrefix(b.content, []byte("\xef\xbb\xbf")), true
 }
+
+// Keep loads the body and keeps it for several readers.
+func (b *Body) Keep() error {
+	if b == nil || b.loaded {
+		return nil
+	}
+	content, err := b.load()
+	if err == nil {
+		b.content, b.loaded = content, true
+	}
+	return err
+}

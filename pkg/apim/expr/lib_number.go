@@ -113,7 +113,7 @@ func addMath() {
 // Guid is a System.Guid, in the order in which it is written.
 type Guid [16]byte
 
-func (Guid) kind() string     { return "Guid" }
+func (Guid) kind() string { return "Guid" }
 
 // String writes 32 digits with dashes.
 func (g Guid) String() string { return g.format("D") }
