@@ -147,7 +147,7 @@ func TestARotationHonoursTheKeyBefore(t *testing.T) {
 
 func TestReplicasLearnByNotificationAndWithoutOne(t *testing.T) {
 	pool := pgtest.New(t)
-	options := Options{Pool: pool, Log: audit.New(pool), Sealer: testSealer(t, 1), Algorithms: []Algorithm{ES256}, Development: true}
+	options := Options{Pool: pool, Log: audit.New(pool), Sealer: testSealer(t, 1), Algorithms: []Algorithm{ES256}}
 	rings := make([]*Ring, 3)
 	turned := make(chan struct{}, 100)
 	ctx, cancel := context.WithCancel(t.Context())

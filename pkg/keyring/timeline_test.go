@@ -89,6 +89,69 @@ func TestARotationFollowsTheMetadataAndNeverOvertakesAJudgement(t *testing.T) {
 	}
 }
 
+func TestAJudgementIsOpenUntilAllIsJudged(t *testing.T) {
+	w := newWorld(t)
+	open := func(name string, want bool) {
+		t.Helper()
+		b, _, err := readBasis(t.Context(), w.pool)
+		w.must(err)
+		if b.open != want {
+			t.Errorf("%s: open %v", name, b.open)
+		}
+	}
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		_, err := w.pool.Exec(t.Context(), sql, args...)
+		w.must(err)
+	}
+	open("nothing to judge by", false)
+	w.publish(w.now.AddDate(0, 1, 0))
+	open("metadata that was never judged by", true)
+	w.judge()
+	open("judged", false)
+	w.now = w.now.Add(day)
+	exec(`update judgement set basis = replace(basis, ' / day /', ' / next day /'), started_at = $1, finished_at = null`, w.now)
+	open("another day's judgement under way", true)
+	w.judge()
+	open("ended", false)
+	w.now = w.now.Add(day)
+	exec(`insert into trust_file (version, content, applied_at, applied_by) values ('0123456789ab', '', $1, 'test')`, w.now)
+	open("another trust file", true)
+	w.judge()
+	open("judged by it", false)
+	w.now = w.now.Add(day)
+	exec(`update metadata_blob set digest = 'another', verified_at = $1`, w.now)
+	open("another BLOB under the same number", true)
+}
+
+func TestProblemsOfOneRing(t *testing.T) {
+	now := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	signing := func(age time.Duration) *Key {
+		return &Key{CreatedAt: now.Add(-age), ActivatesAt: ptr(now.Add(-age))}
+	}
+	standing := func(age time.Duration) *Key { return &Key{CreatedAt: now.Add(-age)} }
+	for _, tt := range []struct {
+		name             string
+		current, standby *Key
+		want             []string
+	}{
+		{"young, nothing follows yet", signing(day), nil, nil},
+		{"due within the wait, nothing follows", signing(29*day + time.Second), nil, []string{ProblemNoSuccessor}},
+		{"due, something follows", signing(30 * day), standing(0), nil},
+		{"the successor comes too late", signing(36*day + time.Second), standing(0), []string{ProblemNoSuccessor, ProblemLate}},
+		{"late", signing(31*day + time.Second), standing(2 * day), []string{ProblemLate}},
+		{"nothing signs", nil, standing(0), []string{ProblemNoSigner}},
+		{"signs later", signing(-Lease), standing(0), []string{ProblemNoSigner}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := codesOf(problemsOf(view{now: now, current: tt.current, standby: tt.standby, rules: DefaultRules()}, RS256))
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestProblems(t *testing.T) {
 	w := newWorld(t)
 	r := w.ring()

@@ -6,5 +6,5 @@
 // as additional data. It refuses to know what it seals: package keyring does.
 //
 // Modules are C libraries, so this package works in binaries built with cgo
-// alone; in others Open says so (ADR 9).
+// alone; in others Open says so (ADR 11).
 package hsm
