@@ -94,7 +94,7 @@ func (f *Frontend) decideDevice(w http.ResponseWriter, r *http.Request) error {
 			decision = "approved"
 		}
 		return audit.Event{Action: audit.DeviceDecided, UserID: user, ClientID: string(d.ClientID), Session: session.ID, Credential: session.Authentication.AuthenticatorID,
-			Details: map[string]string{"decision": decision, "scopes": strings.Join(d.Scopes, " "), "audience": d.Audience, "device_address": d.Address}}, nil
+			Details: map[string]string{"decision": decision, "scopes": strings.Join(d.Scopes, " "), "audience": d.Audience}}, nil
 	})
 	if denial.Is(err, denial.DeviceCodeUnknown) {
 		f.codes.note(user, now)
