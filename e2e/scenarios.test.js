@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import * as client from "openid-client";
 import { enrol, running, shoot } from "./scene.js";
-import { directory, freePort, launch, metadata, person, start } from "./touchstone.js";
+import { directory, freePort, launch, metadata, person, root, start } from "./touchstone.js";
 
 let browser, attestation;
 
@@ -178,6 +179,57 @@ clients: [{id: playground, name: Playground, redirect_uris: ["http://localhost/c
 		if (await q.page.getByText("From 31 January 2999").waitFor({ timeout: 1000 }).then(() => true, () => false)) break;
 	}
 	await shoot(q.page, "enrol-warned");
+});
+
+test("an auditor checks the record without us, and a witness holds us to it", async (t) => {
+	const files = directory(), port = await freePort();
+	// The witness learns the log's key, and the log the witness's: start, stop, start.
+	const first = await start({ state: files });
+	const p = await person(browser);
+	await enrol(p, first.link());
+	await signInAtPlayground(p, first);
+	const key = first.command("audit", "key");
+	await first.stop();
+	const witness = spawn(join(root, "bin", "touchstone"), ["audit", "witness", `--listen=127.0.0.1:${port}`, "--name=witness.test", `--dir=${join(files, "witness")}`, `--log=${key}`]);
+	t.after(() => witness.kill());
+	const witnessKey = await new Promise((resolve) => witness.stdout.once("data", (data) => resolve(String(data).trim())));
+	const touchstone = await start({ state: files, port: first.port, gatewayPort: first.gatewayPort, args: [`--audit-file=${join(files, "anchors")}`, `--audit-witness=http://127.0.0.1:${port} ${witnessKey}`] });
+	t.after(async () => { await touchstone.stop(); touchstone.remove(); });
+	await p.page.getByRole("button", { name: "Refresh the token" }).click();
+	await p.page.getByText("A fresh token").waitFor();
+	const auditor = (...args) => execFileSync(join(root, "bin", "touchstone-audit"), [...args, `--key=${key}`], { encoding: "utf8", env: {}, stdio: ["ignore", "pipe", "pipe"] });
+	let checkpoint;
+	for (let i = 0; ; i++) {
+		checkpoint = await fetch(touchstone.issuer + "/audit/checkpoint").then((r) => r.text());
+		if (checkpoint.includes("— witness.test ") && touchstone.command("audit", "tail", "-n", "1").includes("token.refreshed") && touchstone.command("audit", "search", "--action=token.refreshed")) break;
+		assert.ok(i < 200, "no cosigned checkpoint came: " + checkpoint + touchstone.output());
+		await new Promise((resolve) => setTimeout(resolve, 100));
+	}
+	assert.match(touchstone.command("audit", "check"), /entries are as they were logged/);
+	const write = (name, text) => { writeFileSync(join(files, name), text); return join(files, name); };
+	const kept = write("kept", checkpoint), exported = touchstone.command("audit", "export", "--personal") + "\n", all = write("all", touchstone.command("audit", "checkpoints"));
+	assert.match(auditor(write("export", exported), `--checkpoint=${kept}`, `--checkpoints=${all}`, `--witness=${witnessKey}`), /Witness witness\.test cosigned it\.\s+\d+ entries of localhost:\d+\/audit are as they were logged/);
+	const lines = exported.trim().split("\n"), at = lines.findIndex((line) => line.includes("session.signed_in"));
+	const changed = lines.map((line, i) => (i === at ? line.replace('"outcome":"done"', '"outcome":"refused"') : line)).join("\n");
+	assert.throws(() => auditor(write("changed", changed), `--checkpoint=${kept}`), new RegExp(`leaf ${at}: the entry is not the one that was logged`));
+	assert.throws(() => auditor(write("cut", lines.slice(0, 2).join("\n") + "\n"), `--checkpoint=${kept}`), /missing: the record ends at 2 entries/);
+	assert.throws(() => auditor(write("export", exported), `--checkpoint=${write("forged", checkpoint.replace(/^\d+$/m, "1"))}`), /checkpoint/);
+	const entry = JSON.parse(touchstone.command("audit", "search", "--person=Ada", "--action=session.signed_in").split("\n")[0]);
+	assert.match(auditor(write("proof", touchstone.command("audit", "prove", entry.id))), /Entry \d+ of localhost:\d+\/audit \(session\.signed_in, done at .* UTC\) is in the log of \d+ entries\./);
+	const tile = await fetch(touchstone.issuer + "/audit/tile/0/000.p/2");
+	assert.equal((await tile.arrayBuffer()).byteLength, 64);
+	assert.equal((await fetch(touchstone.issuer + "/audit/tile/0/x999/999")).status, 404);
+	// Erased, the person is gone from the record and every proof still holds.
+	touchstone.command("audit", "erase", "Ada", "--yes");
+	const later = touchstone.command("audit", "export", "--personal");
+	assert.ok(!later.includes(entry.user_id));
+	assert.match(auditor(write("later", later + "\n"), `--checkpoint=${kept}`), /are as they were logged/);
+	const today = new Date().toISOString().slice(0, 10);
+	const report = write("report.html", touchstone.command("audit", "report", `--from=${today}`, `--to=${today}`));
+	await p.page.goto("file://" + report);
+	await p.page.getByText("entries of the record are as they were logged").waitFor();
+	await p.page.getByText("witness witness.test").waitFor();
+	await shoot(p.page, "report");
 });
 
 test("a link works once, also in another browser", async (t) => {

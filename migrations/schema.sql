@@ -44,6 +44,15 @@ table account_group -- owner: account; which groups a person is in
   constraint account_group_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
   constraint group_name_is_not_empty CHECK ((group_name <> ''::text))
   CREATE UNIQUE INDEX a_person_is_in_a_group_once ON public.account_group USING btree (user_id, group_name)
+table audit_checkpoint -- owner: audit; signed checkpoints of the log (C2SP tlog-checkpoint) and where they were anchored
+  size bigint not null
+  root bytea not null
+  note text not null
+  signed_at timestamp with time zone not null
+  anchored jsonb not null default '{}'::jsonb
+  constraint audit_checkpoint_pkey PRIMARY KEY (size)
+  constraint root_has_32_bytes CHECK ((octet_length(root) = 32))
+  CREATE UNIQUE INDEX audit_checkpoint_pkey ON public.audit_checkpoint USING btree (size)
 table audit_entry -- owner: audit; what was done and what was refused after consuming something; append-only
   id uuid not null
   at timestamp with time zone not null default clock_timestamp()
@@ -58,6 +67,8 @@ table audit_entry -- owner: audit; what was done and what was refused after cons
   address text not null default ''::text
   correlation text not null default ''::text
   details jsonb not null default '{}'::jsonb
+  salt bytea default (uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+  erased_at timestamp with time zone
   constraint a_refusal_names_its_reason CHECK (((outcome = 'refused'::text) = (reason <> ''::text)))
   constraint audit_entry_pkey PRIMARY KEY (id)
   constraint outcome_is_done_or_refused CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text])))
@@ -65,6 +76,40 @@ table audit_entry -- owner: audit; what was done and what was refused after cons
   CREATE INDEX audit_entry_by_user ON public.audit_entry USING btree (user_id, at)
   CREATE UNIQUE INDEX audit_entry_pkey ON public.audit_entry USING btree (id)
   trigger audit_entry_is_append_only
+  trigger audit_entry_is_not_truncated
+table audit_leaf -- owner: audit; the place of each entry in the log, its leaf hash (RFC 6962 section 2.1) and the commitment to its personal part, which outlives that part
+  index bigint not null
+  entry_id uuid not null
+  hash bytea not null
+  personal bytea not null
+  constraint an_entry_has_one_place UNIQUE (entry_id)
+  constraint audit_leaf_pkey PRIMARY KEY (index)
+  constraint hash_has_32_bytes CHECK ((octet_length(hash) = 32))
+  constraint index_is_not_negative CHECK ((index >= 0))
+  CREATE UNIQUE INDEX an_entry_has_one_place ON public.audit_leaf USING btree (entry_id)
+  CREATE UNIQUE INDEX audit_leaf_pkey ON public.audit_leaf USING btree (index)
+table audit_pending -- owner: audit; entries that have no place in the log yet
+  entry_id uuid not null
+  constraint audit_pending_pkey PRIMARY KEY (entry_id)
+  CREATE UNIQUE INDEX audit_pending_pkey ON public.audit_pending USING btree (entry_id)
+table audit_signer -- owner: audit; the name and public key of the log; the private key is a sealed secret
+  one boolean not null default true
+  name text not null
+  public bytea not null
+  constraint audit_signer_pkey PRIMARY KEY (one)
+  constraint there_is_one_signer CHECK (one)
+  CREATE UNIQUE INDEX audit_signer_pkey ON public.audit_signer USING btree (one)
+table audit_stream -- owner: audit; how far each sink of the stream has got
+  sink text not null
+  next bigint not null
+  constraint audit_stream_pkey PRIMARY KEY (sink)
+  CREATE UNIQUE INDEX audit_stream_pkey ON public.audit_stream USING btree (sink)
+table audit_tile -- owner: audit; the tree's hashes in tiles of height 8 (C2SP tlog-tiles)
+  level integer not null
+  n bigint not null
+  data bytea not null
+  constraint audit_tile_pkey PRIMARY KEY (level, n)
+  CREATE UNIQUE INDEX audit_tile_pkey ON public.audit_tile USING btree (level, n)
 table authorization_request -- owner: grant; from the authorization endpoint to the redeemed code, one row; secrets by their SHA-256
   digest bytea not null
   client_id text not null
@@ -304,6 +349,12 @@ table refresh_token -- owner: grant; refresh tokens by their SHA-256; each is sp
   CREATE UNIQUE INDEX refresh_token_pkey ON public.refresh_token USING btree (digest)
 table schema_version -- owner: postgres; the number of applied migrations
   version integer not null
+table sealed_secret -- owner: keyring; random secrets that outlive sealing keys, sealed under a key that the database does not hold
+  name text not null
+  sealed bytea not null
+  sealed_under text not null
+  constraint sealed_secret_pkey PRIMARY KEY (name)
+  CREATE UNIQUE INDEX sealed_secret_pkey ON public.sealed_secret USING btree (name)
 table session -- owner: signin; signed-in browsers, by the SHA-256 of their cookie; id is the sid of tokens
   id text not null
   digest bytea not null

@@ -47,7 +47,7 @@ var doors = map[string][]string{
 	"github.com/go-jose/go-jose":      {"keyring", "gateway", "attest", "passkey", "provider"},
 	"github.com/fxamacker/cbor":       {"passkey"},
 	"github.com/ThalesGroup/crypto11": {"keyring"},
-	"net/http":                        {"attest", "provider", "frontend", "gateway", "server", "signin", "denial", "apim"},
+	"net/http":                        {"attest", "audit", "provider", "frontend", "gateway", "server", "signin", "denial", "apim"},
 	"github.com/gorilla/securecookie": {"signin"},
 }
 

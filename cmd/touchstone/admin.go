@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -154,35 +153,6 @@ func (c *renderCommand) Run(out io.Writer) error {
 			if path := files[a.Name+"/"+o.Name]; path != "" {
 				fmt.Fprintln(out, path)
 			}
-		}
-	}
-	return nil
-}
-
-type auditCommand struct {
-	Tail tailCommand `cmd:"" help:"Print the newest entries as JSON Lines, newest first."`
-}
-
-type tailCommand struct {
-	Number int `short:"n" default:"20" help:"How many."`
-	databaseFlags
-}
-
-// Run prints the entries.
-func (c *tailCommand) Run(ctx context.Context, out io.Writer) error {
-	pool, _, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	entries, err := audit.Recent(ctx, pool, c.Number)
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(out)
-	for _, e := range entries {
-		if err := encoder.Encode(e); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -45,6 +45,7 @@ type devCommand struct {
 	Trust       string `help:"Trust file to use in place of the built-in one." placeholder:"FILE"`
 	Name        string `default:"Ada" help:"Name of the first person, who gets the enrolment link."`
 	metadataFlags
+	anchorFlags
 	logFlags
 }
 
@@ -87,8 +88,12 @@ func (c *devCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	anchors, err := c.anchors()
+	if err != nil {
+		return err
+	}
 	s, err := server.New(ctx, server.Options{Issuer: issuer, DatabaseURL: database, SealingKey: key, TrustName: c.trustName(), Trust: text, ApplyTrust: true, Development: true,
-		Metadata: metadata, Log: log, Playground: playground(t, gatewayURL)})
+		Metadata: metadata, Anchors: anchors, Log: log, Playground: playground(t, gatewayURL)})
 	if err != nil {
 		return err
 	}

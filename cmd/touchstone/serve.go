@@ -63,6 +63,7 @@ type serveCommand struct {
 	Migrate    bool     `help:"Migrate the database before serving."`
 	databaseFlags
 	metadataFlags
+	anchorFlags
 	logFlags
 }
 
@@ -93,6 +94,9 @@ func (c *serveCommand) Run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	if options.Metadata, err = c.sources(); err != nil {
+		return err
+	}
+	if options.Anchors, err = c.anchors(); err != nil {
 		return err
 	}
 	s, err := server.New(ctx, options)

@@ -40,4 +40,5 @@ const (
 	CredentialRejudged    Action = "credential.rejudged"
 	CredentialReleased    Action = "credential.released"
 	FleetRejudged         Action = "fleet.rejudged"
+	PersonErased          Action = "person.erased"
 )

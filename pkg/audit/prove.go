@@ -107,7 +107,8 @@ const lineBatch = 1000
 func lines(ctx context.Context, q postgres.Querier, from, to int64, personal bool, show func(record.Line) error) error {
 	for from < to {
 		rows, err := q.Query(ctx, `
-			select l.index, l.hash, l.personal, `+storedColumns+` from audit_leaf l join audit_entry e on e.id = l.entry_id
+			select l.index, l.hash, l.personal, e.id::text, e.at, e.action, e.outcome, e.reason, e.user_id, e.client_id, e.credential, e.session, e.grant_id, e.address, e.correlation, e.details, e.salt, e.erased_at is not null
+			 from audit_leaf l join audit_entry e on e.id = l.entry_id
 			where l.index >= $1 and l.index < $2 order by l.index limit $3`, from, to, lineBatch)
 		if err != nil {
 			return fmt.Errorf("read the record: %w", err)

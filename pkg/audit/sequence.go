@@ -38,8 +38,7 @@ func (s stored) leaf() (record.Leaf, record.Personal) {
 		ClientID: s.ClientID, GrantID: s.GrantID, Correlation: s.Correlation, Details: s.Details, Personal: record.Commit(s.salt, p)}, p
 }
 
-const storedColumns = `e.id::text, e.at, e.action, e.outcome, e.reason, e.user_id, e.client_id, e.credential, e.session, e.grant_id, e.address, e.correlation, e.details, e.salt, e.erased_at is not null`
-
+// targets are where the columns of an entry go, in the order in which the queries name them.
 func (s *stored) targets() []any {
 	return []any{&s.ID, &s.At, &s.Action, &s.Outcome, &s.Reason, &s.UserID, &s.ClientID, &s.Credential, &s.Session, &s.GrantID, &s.Address, &s.Correlation, &s.Details, &s.salt, &s.erased}
 }
@@ -98,7 +97,8 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 
 func (s *Sequencer) batch(ctx context.Context, tx pgx.Tx) (int, error) {
 	rows, err := tx.Query(ctx, `
-		select `+storedColumns+` from audit_pending p join audit_entry e on e.id = p.entry_id order by e.at, e.id limit $1`, sequenceBatch)
+		select e.id::text, e.at, e.action, e.outcome, e.reason, e.user_id, e.client_id, e.credential, e.session, e.grant_id, e.address, e.correlation, e.details, e.salt, e.erased_at is not null
+		from audit_pending p join audit_entry e on e.id = p.entry_id order by e.at, e.id limit $1`, sequenceBatch)
 	if err != nil {
 		return 0, err
 	}

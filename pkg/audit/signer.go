@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,70 +13,30 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/audit/record"
 )
 
-// Sealer encrypts the checkpoint key for storage; package keyring has one.
-type Sealer interface {
-	Name() string
-	Seal(plain []byte, context string) ([]byte, error)
-	Open(sealed []byte, context string) ([]byte, error)
-}
-
-// signerContext binds the sealed key to its purpose.
-const signerContext = "audit checkpoint key"
-
 // Signer signs the log's checkpoints with a key of its own.
-type Signer struct {
-	note.Signer
-	public ed25519.PublicKey
-}
+type Signer struct{ note.Signer }
 
-// OpenSigner returns the log's signer. The first replica makes its key; the name
-// it is made with is the log's origin for ever. A key that cannot be unsealed is
-// an error, never a reason for a new one.
-func OpenSigner(ctx context.Context, pool *pgxpool.Pool, sealer Sealer, name string) (*Signer, error) {
-	public, private, err := record.GenerateKey()
-	if err != nil {
-		return nil, fmt.Errorf("make the record's key: %w", err)
-	}
-	sealed, err := sealer.Seal(private.Seed(), signerContext)
-	if err != nil {
-		return nil, fmt.Errorf("seal the record's key: %w", err)
-	}
-	if _, err := pool.Exec(ctx, `insert into audit_signer (name, public, sealed, sealed_under) values ($1, $2, $3, $4) on conflict do nothing`, name, []byte(public), sealed, sealer.Name()); err != nil {
+// ErrOtherKey is returned when the seed is not that of the log's key.
+var ErrOtherKey = errors.New("the record was signed with another key")
+
+// OpenSigner returns the log's signer from the 32-byte seed of its Ed25519 key.
+// The name it is first opened with is the log's origin for ever. Another seed
+// than the first is ErrOtherKey.
+func OpenSigner(ctx context.Context, pool *pgxpool.Pool, seed []byte, name string) (*Signer, error) {
+	private := ed25519.NewKeyFromSeed(seed)
+	public := private.Public().(ed25519.PublicKey)
+	if _, err := pool.Exec(ctx, `insert into audit_signer (name, public) values ($1, $2) on conflict do nothing`, name, []byte(public)); err != nil {
 		return nil, fmt.Errorf("store the record's key: %w", err)
 	}
 	var kept []byte
-	if err := pool.QueryRow(ctx, `select name, public, sealed from audit_signer`).Scan(&name, &kept, &sealed); err != nil {
+	if err := pool.QueryRow(ctx, `select name, public from audit_signer`).Scan(&name, &kept); err != nil {
 		return nil, fmt.Errorf("read the record's key: %w", err)
 	}
-	seed, err := sealer.Open(sealed, signerContext)
-	if err != nil {
-		return nil, fmt.Errorf("the record's key cannot be unsealed; it was sealed with another sealing key: %w", err)
+	if !bytes.Equal(public, kept) {
+		return nil, ErrOtherKey
 	}
-	private = ed25519.NewKeyFromSeed(seed)
-	if public = private.Public().(ed25519.PublicKey); !public.Equal(ed25519.PublicKey(kept)) {
-		return nil, fmt.Errorf("the record's key does not fit its public part")
-	}
-	return &Signer{record.NewSigner(name, private), public}, nil
+	return &Signer{record.NewSigner(name, private)}, nil
 }
 
 // Sign returns a checkpoint as a signed note.
 func (s *Signer) Sign(c record.Checkpoint) ([]byte, error) { return c.Sign(s.Signer) }
-
-// Reseal seals the key anew, after the sealing key was replaced.
-func Reseal(ctx context.Context, pool *pgxpool.Pool, from, to Sealer) error {
-	var sealed []byte
-	if err := pool.QueryRow(ctx, `select coalesce((select sealed from audit_signer), '')`).Scan(&sealed); err != nil || len(sealed) == 0 {
-		return err
-	}
-	seed, err := from.Open(sealed, signerContext)
-	if err != nil {
-		return fmt.Errorf("reseal the record's key: %w", err)
-	}
-	if sealed, err = to.Seal(seed, signerContext); err != nil {
-		return fmt.Errorf("reseal the record's key: %w", err)
-	}
-	if _, err := pool.Exec(ctx, `update audit_signer set sealed = $1, sealed_under = $2`, sealed, to.Name()); err != nil {
-		return fmt.Errorf("reseal the record's key: %w", err)
-	}
-	return nil
-}

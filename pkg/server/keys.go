@@ -21,6 +21,11 @@ func (s *Server) openRing(ctx context.Context) error {
 	if sealer == nil {
 		sealer = local
 	}
+	for name, into := range map[string]*[]byte{"cookies": &s.cookieKey, "pairwise subjects": &s.pairwiseKey, "audit checkpoints": &s.auditSeed} {
+		if *into, err = keyring.Secret(ctx, s.Pool, sealer, o.PreviousSealers, name); err != nil {
+			return err
+		}
+	}
 	s.Ring, err = keyring.Open(ctx, keyring.Options{Pool: s.Pool, Log: s.Log, Sealer: sealer, Previous: o.PreviousSealers, Development: o.Development,
 		Rules: func() keyring.Rules {
 			k := s.Trust.Current().Keys

@@ -7,8 +7,6 @@ package server
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -60,6 +58,9 @@ type Options struct {
 	// Playground, when not nil, offers the playground.
 	Playground *frontend.Playground
 	Log        zerolog.Logger
+	// Anchors returns where the record's checkpoints are put out of the operator's
+	// reach; nil is nowhere.
+	Anchors func(*pgxpool.Pool) []audit.Anchor
 	// Now is the clock; nil is the system's.
 	Now func() time.Time
 }
@@ -77,16 +78,23 @@ type Server struct {
 	// Judge judges the stored credentials again when either changes.
 	Judge    *fleet.Judge
 	protocol *provider.Provider
-	basis    atomic.Pointer[fleet.Basis]
-	options  Options
-	handler  http.Handler
-	routes   []string
+	// Secrets that outlive sealing keys.
+	cookieKey, pairwiseKey, auditSeed []byte
+	sequencer                         *audit.Sequencer
+	anchors                           *audit.Anchors
+	basis                             atomic.Pointer[fleet.Basis]
+	options                           Options
+	handler                           http.Handler
+	routes                            []string
 }
 
 // New opens the database and builds every part. The caller closes the server.
 func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Anchors == nil {
+		o.Anchors = func(*pgxpool.Pool) []audit.Anchor { return nil }
 	}
 	issuer, err := url.Parse(o.Issuer)
 	if err != nil || issuer.Host == "" {
@@ -115,6 +123,12 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if err = s.openRing(ctx); err != nil {
 		return nil, err
 	}
+	signer, err := audit.OpenSigner(ctx, s.Pool, s.auditSeed, issuer.Host+"/audit")
+	if err != nil {
+		return nil, err
+	}
+	s.sequencer = audit.NewSequencer(s.Pool, signer, o.Log, o.Now)
+	s.anchors = audit.NewAnchors(s.Pool, o.Log, o.Anchors(s.Pool)...)
 	if s.Clients, err = grant.OpenClients(ctx, s.Pool); err != nil {
 		return nil, err
 	}
@@ -125,35 +139,30 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	cookieKey, err := hkdf.Key(sha256.New, o.SealingKey, nil, "touchstone cookies v1", 32)
-	if err != nil {
-		return nil, fmt.Errorf("derive cookie key: %w", err)
-	}
-	pairwiseKey, err := hkdf.Key(sha256.New, o.SealingKey, nil, "touchstone pairwise subjects v1", 32)
-	if err != nil {
-		return nil, fmt.Errorf("derive pairwise key: %w", err)
-	}
-	flow := signin.New(signin.Options{Pool: s.Pool, Log: s.Log, Passkeys: passkeys, Trust: s.Trust.Current, Secure: secure, CookieKey: cookieKey, Now: o.Now})
+	flow := signin.New(signin.Options{Pool: s.Pool, Log: s.Log, Passkeys: passkeys, Trust: s.Trust.Current, Secure: secure, CookieKey: s.cookieKey, Now: o.Now})
 	pages, err := frontend.New(frontend.Options{Issuer: o.Issuer, Pool: s.Pool, Log: s.Log, Passkeys: passkeys, SignIn: flow, Clients: s.Clients,
 		Trust: s.Trust.Current, Logger: o.Log, Now: o.Now, Playground: o.Playground})
 	if err != nil {
 		return nil, err
 	}
 	protocol, err := provider.New(provider.Options{Issuer: o.Issuer, Pool: s.Pool, Log: s.Log, Ring: s.Ring, Clients: s.Clients, SignIn: flow,
-		Trust: s.Trust.Current, ShowError: pages.Fail, PostForm: pages.PostForm, PairwiseKey: pairwiseKey, Logger: o.Log, Now: o.Now})
+		Trust: s.Trust.Current, ShowError: pages.Fail, PostForm: pages.PostForm, PairwiseKey: s.pairwiseKey, Logger: o.Log, Now: o.Now})
 	if err != nil {
 		return nil, err
 	}
 	s.protocol = protocol
-	s.handler = s.around(route(protocol, pages))
-	s.routes = append(append(protocol.Routes(), pages.Routes()...), "GET /healthz")
+	s.handler = s.around(route(protocol, pages, s.record()))
+	s.routes = append(append(protocol.Routes(), pages.Routes()...), "GET /healthz", "GET /audit/checkpoint", "GET /audit/tile/{path...}")
 	return s, nil
 }
 
-// route sends the protocol's paths to the provider and all others to the pages.
-func route(protocol *provider.Provider, pages *frontend.Frontend) http.Handler {
+// route sends the protocol's paths to the provider, the record's to the record
+// and all others to the pages.
+func route(protocol *provider.Provider, pages *frontend.Frontend, record http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", pages)
+	mux.Handle("GET /audit/checkpoint", record)
+	mux.Handle("GET /audit/tile/{path...}", record)
 	seen := map[string]bool{}
 	for _, pattern := range protocol.Routes() {
 		_, path, ok := strings.Cut(pattern, " ")
@@ -194,6 +203,8 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	go s.Metadata.Run(ctx, s.basisChanged)
 	go s.Judge.Run(ctx)
 	go s.protocol.DeliverLogouts(ctx)
+	go s.sequencer.Run(ctx)
+	go s.anchors.Run(ctx)
 	go s.sweep(ctx)
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	stopped := make(chan error, 1)

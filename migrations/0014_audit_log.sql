@@ -50,13 +50,18 @@ create table audit_checkpoint (
 comment on table audit_checkpoint is 'owner: audit; signed checkpoints of the log (C2SP tlog-checkpoint) and where they were anchored';
 
 create table audit_signer (
-    one          boolean primary key default true constraint there_is_one_signer check (one),
-    name         text    not null,
-    public       bytea   not null,
-    sealed       bytea   not null,
-    sealed_under text    not null
+    one    boolean primary key default true constraint there_is_one_signer check (one),
+    name   text    not null,
+    public bytea   not null
 );
-comment on table audit_signer is 'owner: audit; the Ed25519 key of checkpoints; the private part is sealed under a key that the database does not hold';
+comment on table audit_signer is 'owner: audit; the name and public key of the log; the private key is a sealed secret';
+
+create table sealed_secret (
+    name         text primary key,
+    sealed       bytea not null,
+    sealed_under text  not null
+);
+comment on table sealed_secret is 'owner: keyring; random secrets that outlive sealing keys, sealed under a key that the database does not hold';
 
 create table audit_stream (
     sink text   primary key,
