@@ -91,9 +91,6 @@ func (r *Ring) Problems() []Problem {
 	return s.problems
 }
 
-// Skew returns how far this replica's clock was ahead of the database's at the last look.
-func (r *Ring) Skew() time.Duration { return r.current.Load().read.skew }
-
 // WriteMetrics writes the state of the ring in the Prometheus text format.
 func (r *Ring) WriteMetrics(w io.Writer) error {
 	s := r.current.Load()

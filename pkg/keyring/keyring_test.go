@@ -12,6 +12,7 @@ import (
 
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/denial"
+	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/postgres/pgtest"
 )
 
@@ -86,9 +87,11 @@ func TestPrivateKeysAreNeverOpenInTheDatabaseOrTheJWKS(t *testing.T) {
 	var dump string
 	w.must(w.pool.QueryRow(t.Context(), `select coalesce(string_agg(k::text, ' '), '') || (select coalesce(string_agg(a::text, ' '), '') from audit_entry a) from signing_key k`).Scan(&dump))
 	for _, k := range r.current.Load().read.keys {
-		m, err := materialOf(k.Algorithm, private(r, k.ID))
+		var sealed []byte
+		w.must(w.pool.QueryRow(t.Context(), `select sealed from signing_key where kid = $1`, k.ID).Scan(&sealed))
+		private, err := r.openSealed(sealed, k.SealedUnder, k.ID)
 		w.must(err)
-		for _, piece := range [][]byte{m.private, m.private[len(m.private)-40:]} {
+		for _, piece := range [][]byte{private, private[len(private)-40:]} {
 			for _, text := range []string{hexOf(piece), base64.StdEncoding.EncodeToString(piece)} {
 				if strings.Contains(dump, text) {
 					t.Errorf("the private key of %s stands open in the database", k.ID)
@@ -231,11 +234,34 @@ func TestAReplicaWhoseClockIsOffChangesNothing(t *testing.T) {
 				t.Errorf("published a successor: %v", got)
 			}
 			said := len(r.Problems()) == 1 && r.Problems()[0].Code == ProblemClockSkew
-			if said == tt.turns || r.Skew() != tt.off {
-				t.Errorf("problems %v, skew %s", r.Problems(), r.Skew())
+			if skew := r.current.Load().read.skew; said == tt.turns || skew != tt.off {
+				t.Errorf("problems %v, skew %s", r.Problems(), skew)
 			}
 		})
 	}
+}
+
+// Whoever writes to the table, by mistake or in another version, cannot break the rules.
+func TestTheTableRefusesWhatTheRulesForbid(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	w.turn(r)
+	for _, tt := range []struct{ name, sql, constraint string }{
+		{"a standby signs before gateways know it", `update signing_key set activates_at = created_at, honoured_at = ready_at, retires_at = ready_at where activates_at is null and algorithm = 'RS256'`, "a_key_signs_only_when_ready"},
+		{"two keys sign", `update signing_key set activates_at = ready_at where activates_at is null and algorithm = 'RS256'`, "one_current_key_for_each_algorithm"},
+		{"two stand by", `update signing_key set activates_at = null where algorithm = 'RS256'`, "one_standby_for_each_algorithm"},
+		{"withdrawn and published", `update signing_key set withdrawn_at = ready_at, honoured_at = ready_at, retires_at = ready_at + interval '1 hour' where activates_at is not null`, "a_withdrawn_key_is_retired"},
+		{"erased while it signs", `update signing_key set destroyed_at = ready_at, sealed = '' where activates_at is not null`, "a_destroyed_key_is_retired"},
+		{"called erased and kept", `update signing_key set destroyed_at = ready_at, honoured_at = ready_at, retires_at = ready_at where activates_at is null`, "a_destroyed_key_is_retired"},
+		{"retired before it is honoured", `update signing_key set honoured_at = ready_at, retires_at = ready_at - interval '1 second'`, "retirement_follows_honour"},
+		{"an unknown algorithm", `update signing_key set algorithm = 'HS256'`, "algorithm_is_known"},
+		{"a demand of another kind", `insert into key_demand (algorithm, kind, cause, demanded_at) values ('RS256', 'retire', '', now())`, "kind_is_known"},
+	} {
+		if _, err := w.pool.Exec(t.Context(), tt.sql); !postgres.Violates(err, tt.constraint) {
+			t.Errorf("%s: %v, want a violation of %s", tt.name, err, tt.constraint)
+		}
+	}
+	w.hold()
 }
 
 // A database that fails over to a server whose clock is behind must not take

@@ -1,7 +1,6 @@
 package keyring
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -22,11 +21,6 @@ import (
 )
 
 func hexOf(b []byte) string { return hex.EncodeToString(b) }
-
-// private is a key's private part in memory.
-func private(r *Ring, kid string) crypto.Signer {
-	return r.current.Load().parts[kid].private.(crypto.Signer)
-}
 
 func encode(t testing.TB, key any) []byte {
 	t.Helper()

@@ -24,7 +24,6 @@ type Document struct {
 // parts are what of a key is kept in memory: read and unsealed once.
 type parts struct {
 	public  jose.JSONWebKey
-	private any
 	signers map[string]jose.Signer
 }
 

@@ -129,7 +129,7 @@ func (t Timeline) key(d *drawing, k Key, y float64) {
 			}
 		}
 		d.bar("active", *k.ActivatesAt, stop, y, title("signs from "+stamp(*k.ActivatesAt)+" under "+t.Under(k.ID)))
-		d.bar("honoured", stop, min2(end(k.RetiresAt), stop.Add(HonourFor)), y, title("honoured until "+stamp(min2(end(k.RetiresAt), stop.Add(HonourFor)))))
+		d.bar("honoured", stop, earlier(end(k.RetiresAt), stop.Add(HonourFor)), y, title("honoured until "+stamp(earlier(end(k.RetiresAt), stop.Add(HonourFor)))))
 	}
 	if k.RetiresAt != nil {
 		d.bar("window", *k.RetiresAt, k.RetiresAt.Add(GatewayWindow), y, title("left the key set on "+stamp(*k.RetiresAt)+"; gateways may accept it until "+stamp(k.RetiresAt.Add(GatewayWindow))))
@@ -164,7 +164,8 @@ func legend(d *drawing, y float64) {
 	d.text("small", 10, y+30, "Purple lines: metadata updates (dashed: promised). Red line: now. Point at anything for its dates.")
 }
 
-func min2(a, b time.Time) time.Time {
+// earlier returns the first of two instants.
+func earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
 	}

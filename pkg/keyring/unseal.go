@@ -29,10 +29,11 @@ func (r *Ring) unseal(ctx context.Context, k Key) (parts, error) {
 	if err != nil {
 		return p, err
 	}
-	if p.private, err = x509.ParsePKCS8PrivateKey(der); err != nil {
+	private, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
 		return parts{}, fmt.Errorf("parse private key %s: %w", k.ID, err)
 	}
-	p.signers, err = signersOf(k, p.private)
+	p.signers, err = signersOf(k, private)
 	return p, err
 }
 
