@@ -368,6 +368,8 @@ table session -- owner: signin; signed-in browsers, by the SHA-256 of their cook
   seen_at timestamp with time zone not null default clock_timestamp()
   expires_at timestamp with time zone not null
   revoked_at timestamp with time zone
+  assertion jsonb
+  challenge text
   constraint session_credential_fkey FOREIGN KEY (credential) REFERENCES credential(id)
   constraint session_pkey PRIMARY KEY (id)
   constraint session_secret_is_unique UNIQUE (digest)

@@ -32,6 +32,7 @@ type cli struct {
 	Authenticators authenticatorsCommand `cmd:"" help:"List the enrolled authenticators, and release one from quarantine."`
 	Policy         policyCommand         `cmd:"" help:"Render gateway policies from the trust file."`
 	Audit          auditCommand          `cmd:"" help:"Read the record."`
+	Evidence       evidenceCommand       `cmd:"" help:"Prove one sign-in, or the one behind a token, without our servers."`
 	SampleAPI      sampleAPICommand      `cmd:"" name:"sample-api" help:"Serve the sample API that the examples guard."`
 	Version        versionCommand        `cmd:"" help:"Print the version."`
 

@@ -50,6 +50,10 @@ type Proof struct {
 	Vendors        []string
 	MetadataNumber int
 	AMR            []string
+	// Assertion is the answer as the browser sent it, and Challenge what it
+	// answers: the evidence of the sign-in.
+	Assertion []byte
+	Challenge string
 }
 
 // Authenticator is the proof as levels and rules see it.
@@ -89,7 +93,7 @@ func (rp *RelyingParty) VerifyLogin(ctx context.Context, tx pgx.Tx, now time.Tim
 	if err != nil {
 		return Proof{}, err
 	}
-	proof := Proof{User: s.user, Credential: s.Credential}
+	proof := Proof{User: s.user, Credential: s.Credential, Assertion: p.Response, Challenge: session.Challenge}
 	library, err := rp.verifyLogin(session, parsed, s)
 	if err != nil {
 		return proof, err

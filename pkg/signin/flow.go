@@ -97,7 +97,7 @@ func (f *Flow) Finish(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		if err := end(ctx, tx, now, before); err != nil {
 			return audit.Event{}, err
 		}
-		return event, insert(ctx, tx, session, identifier, browser)
+		return event, insert(ctx, tx, session, identifier, browser, proof)
 	})
 	if err != nil {
 		return Session{}, err
@@ -179,15 +179,15 @@ func (f *Flow) Revoke(ctx context.Context, acting Session, sessionID string) err
 }
 
 // insert stores a session under its identifier.
-func insert(ctx context.Context, tx pgx.Tx, s Session, identifier secret.Value, browser []byte) error {
+func insert(ctx context.Context, tx pgx.Tx, s Session, identifier secret.Value, browser []byte, p passkey.Proof) error {
 	frozen, err := json.Marshal(s.Authentication)
 	if err != nil {
 		return fmt.Errorf("freeze authentication: %w", err)
 	}
 	_, err = tx.Exec(ctx, `
-		insert into session (id, digest, user_id, credential, authentication, browser, user_agent, address, created_at, seen_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)`,
-		s.ID, identifier.Digest(), s.User.ID, s.Authentication.Credential, frozen, browser, s.UserAgent, s.Address, s.CreatedAt, s.ExpiresAt)
+		insert into session (id, digest, user_id, credential, authentication, browser, user_agent, address, created_at, seen_at, expires_at, assertion, challenge)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $12)`,
+		s.ID, identifier.Digest(), s.User.ID, s.Authentication.Credential, frozen, browser, s.UserAgent, s.Address, s.CreatedAt, s.ExpiresAt, p.Assertion, p.Challenge)
 	if err != nil {
 		return fmt.Errorf("open session: %w", err)
 	}
