@@ -232,7 +232,7 @@ func writePolicies(t *trust.Trust, issuer, dir string, files map[string]string) 
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("policies: %w", err)
 	}
-	for _, f := range apim.Render(t, issuer) {
+	for _, f := range apim.Render(t, apim.Target{Issuer: issuer}) {
 		path := filepath.Join(dir, f.Name)
 		if err := os.WriteFile(path, f.Body, 0o644); err != nil {
 			return fmt.Errorf("policies: %w", err)

@@ -17,14 +17,21 @@ func (r *renderer) fresh(q trust.Requirement) {
 	signedIn := `Convert.ToInt64(((Jwt)context.Variables["` + TokenVariable + `"]).Claims.GetValueOrDefault("` + string(claim.AuthTime) + `", "0"))`
 	r.open("choose")
 	r.open("when", "condition", "@("+now+" - "+signedIn+" > "+seconds+" || "+signedIn+" - "+now+" > "+strconv.Itoa(clockSkew)+")")
-	r.open("return-response")
-	r.empty("set-status", "code", "401", "reason", "Unauthorized")
-	r.challenge("insufficient_user_authentication", "The sign-in is too old.", `max_age="`+seconds+`"`)
-	r.list("set-header", "value", []string{"application/json"}, "name", "Content-Type", "exists-action", "override")
-	r.text("set-body", `{"statusCode": 401, "message": "This operation requires a sign-in within the last `+seconds+` seconds."}`)
-	r.close("return-response")
+	r.refuse("401", "insufficient_user_authentication", "The sign-in is too old.", "This operation requires a sign-in within the last "+seconds+" seconds.", `max_age="`+seconds+`"`)
 	r.close("when")
 	r.close("choose")
+}
+
+// refuse answers with a challenge and a body of the form that API Management
+// gives to its own refusals.
+func (r *renderer) refuse(status, code, description, message string, params ...string) {
+	reason := map[string]string{"401": "Unauthorized", "403": "Forbidden"}[status]
+	r.open("return-response")
+	r.empty("set-status", "code", status, "reason", reason)
+	r.challenge(code, description, params...)
+	r.list("set-header", "value", []string{"application/json"}, "name", "Content-Type", "exists-action", "override")
+	r.text("set-body", `{"statusCode": `+status+`, "message": "`+message+`"}`)
+	r.close("return-response")
 }
 
 // challenges adds the WWW-Authenticate header that API Management leaves out
@@ -69,14 +76,17 @@ func (r *renderer) challenges(q trust.Requirement, api bool) {
 	r.close("choose")
 }
 
-// challenge sets WWW-Authenticate. The realm is the API's audience.
+// challenge sets WWW-Authenticate. The realm is the API's audience, and
+// resource_metadata says where the authorization server is found (RFC 9728
+// section 5.1).
 func (r *renderer) challenge(code, description string, params ...string) {
-	value := `Bearer realm="` + r.api.Audience + `"`
+	value := `Bearer realm="` + r.audience + `"`
 	if code != "" {
 		value += `, error="` + code + `", error_description="` + description + `"`
 	}
 	for _, p := range params {
 		value += ", " + p
 	}
+	value += `, resource_metadata="` + r.issuer + `/.well-known/oauth-protected-resource/` + r.api.Name + `"`
 	r.list("set-header", "value", []string{value}, "name", "WWW-Authenticate", "exists-action", "override")
 }

@@ -142,7 +142,7 @@ func (c *checker) trusted(e Element) {
 // metadataURL refuses http, except on the loopback of a developer's machine.
 func (c *checker) metadataURL(e Element) {
 	a, present := e.Attribute("url")
-	if !present || IsExpression(a.Value) {
+	if !present || IsExpression(a.Value) || strings.Contains(a.Value, "{{") {
 		return
 	}
 	u, err := url.Parse(a.Value)

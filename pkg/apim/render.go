@@ -1,6 +1,7 @@
 package apim
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/touchstone-id/touchstone/pkg/claim"
@@ -31,24 +32,58 @@ var identityHeaders = []struct {
 
 // The scopes of rendered policies.
 const (
+	ScopeGlobal    = "global"
+	ScopeProduct   = "product"
 	ScopeAPI       = "api"
 	ScopeOperation = "operation"
+	ScopeFragment  = "fragment"
 )
+
+// Target is where rendered policies will run.
+type Target struct {
+	// Issuer signs the tokens; its discovery document is at
+	// ISSUER/.well-known/openid-configuration.
+	Issuer string
+	// NamedValues writes issuer and audiences as named values, so that the same
+	// documents serve every environment: see NamedValues.
+	NamedValues bool
+	// Fragments puts what an API's documents hold into reusable fragments.
+	Fragments bool
+	// Surroundings adds the documents of the global and the product scope.
+	Surroundings bool
+}
+
+// The named values that documents refer to; an API's audience is
+// AudienceValue and its name.
+const (
+	IssuerValue   = "touchstone-issuer"
+	AudienceValue = "touchstone-audience-"
+)
+
+// NamedValues are the values of an environment, by name.
+func NamedValues(t *trust.Trust, e trust.Environment) map[string]string {
+	values := map[string]string{IssuerValue: e.Issuer}
+	for _, a := range t.APIs {
+		values[AudienceValue+a.Name] = e.AudienceOf(a)
+	}
+	return values
+}
 
 // File is one rendered policy document.
 type File struct {
-	// Name is the file's name: API.policy.xml or API.OPERATION.policy.xml.
+	// Name is the file's name: API.policy.xml, API.OPERATION.policy.xml, or
+	// ID.fragment.xml.
 	Name string
-	// Scope is where the policy belongs: ScopeAPI or ScopeOperation.
+	// Scope is where the policy belongs, such as ScopeAPI.
 	Scope string
-	// API and Operation name the place; Operation is empty at API scope.
+	// API and Operation name the place; Operation is empty at API scope, both
+	// around all APIs.
 	API, Operation string
 	// Body is well-formed XML that means the same as xml and as rawxml.
 	Body []byte
 }
 
-// Render writes the policies that the trust file means, for access tokens of
-// the issuer, whose discovery document is at ISSUER/.well-known/openid-configuration.
+// Render writes the policies that the trust file means.
 //
 // Each API gets one document. When an operation asks for more than its API,
 // each declared operation gets one too: the Authorization header then has to
@@ -56,30 +91,80 @@ type File struct {
 // is used before a validate-jwt has accepted it. The trust file must have come
 // from trust.Parse, which keeps identifiers to characters that need no escaping
 // in expressions.
-func Render(t *trust.Trust, issuer string) []File {
+func Render(t *trust.Trust, target Target) []File {
 	var files []File
+	if target.Surroundings {
+		files = surroundings(t)
+	}
 	for _, a := range t.APIs {
-		r := renderer{trust: t, api: a, issuer: issuer, id: "touchstone-" + a.Name}
-		files = append(files, File{a.Name + ".policy.xml", ScopeAPI, a.Name, "", r.apiPolicy()})
+		r := newRenderer(t, a, target, "touchstone-"+a.Name)
+		files = append(files, r.documents(a.Name, ScopeAPI, "", a.Title, r.apiInbound, func() { r.challenges(a.Require, true) })...)
 		if !r.narrowed() {
 			continue
 		}
 		for _, o := range a.Operations {
-			r := renderer{trust: t, api: a, issuer: issuer, id: "touchstone-" + a.Name + "-" + o.Name}
-			files = append(files, File{a.Name + "." + o.Name + ".policy.xml", ScopeOperation, a.Name, o.Name, r.operationPolicy(o)})
+			r := newRenderer(t, a, target, "touchstone-"+a.Name+"-"+o.Name)
+			files = append(files, r.documents(a.Name+"."+o.Name, ScopeOperation, o.Name, a.Title+", "+o.Name, func() { r.operationInbound(o) }, func() { r.challenges(o.Require, false) })...)
 		}
 	}
 	return files
 }
 
-// renderer writes one document.
+// renderer writes one document after the other.
 type renderer struct {
 	writer
-	trust  *trust.Trust
-	api    trust.API
-	issuer string
+	trust     *trust.Trust
+	api       trust.API
+	issuer    string
+	audience  string
+	fragments bool
 	// id begins the ids of the document's policies.
 	id string
+}
+
+func newRenderer(t *trust.Trust, a trust.API, target Target, id string) *renderer {
+	r := &renderer{trust: t, api: a, issuer: target.Issuer, audience: a.Audience, fragments: target.Fragments, id: id}
+	if target.NamedValues {
+		r.issuer, r.audience = "{{"+IssuerValue+"}}", "{{"+AudienceValue+a.Name+"}}"
+	}
+	return r
+}
+
+// documents writes a document whose sections hold what inbound and onError
+// write, or include it as fragments.
+func (r *renderer) documents(name, scope, operation, title string, inbound, onError func()) []File {
+	var files []File
+	part := func(id string, write func()) {
+		if !r.fragments {
+			write()
+			return
+		}
+		outer := r.writer
+		r.writer = writer{}
+		r.head(title)
+		r.open("fragment")
+		write()
+		r.close("fragment")
+		if lines := bytes.Count(r.Bytes(), []byte("\n")); lines > 3 {
+			files = append(files, File{id + ".fragment.xml", ScopeFragment, r.api.Name, operation, r.Bytes()})
+			outer.empty("include-fragment", "fragment-id", id)
+		}
+		r.writer = outer
+	}
+	r.writer = writer{}
+	r.head(title)
+	r.open("policies")
+	r.open("inbound")
+	r.empty("base")
+	part(r.id, inbound)
+	r.close("inbound")
+	r.inherit("backend", "outbound")
+	r.open("on-error")
+	r.empty("base")
+	part(r.id+"-on-error", onError)
+	r.close("on-error")
+	r.close("policies")
+	return append([]File{{name + ".policy.xml", scope, r.api.Name, operation, r.Bytes()}}, files...)
 }
 
 // narrowed reports whether an operation asks for more than its API.
@@ -93,15 +178,11 @@ func (r *renderer) narrowed() bool {
 }
 
 func (r *renderer) asks(q trust.Requirement) bool {
-	return len(r.trust.Wanted(q)) > 0 || len(q.Scopes) > 0 || len(q.Roles) > 0 || q.MaxAge > 0
+	return len(r.trust.Wanted(q)) > 0 || len(q.Scopes) > 0 || len(q.Roles) > 0 || q.MaxAge > 0 || q.RateLimit.Calls > 0 || q.CertificateBound || q.SingleUse || q.Approval
 }
 
-// apiPolicy renders the policy at API scope.
-func (r *renderer) apiPolicy() []byte {
-	r.head(r.api.Title)
-	r.open("policies")
-	r.open("inbound")
-	r.empty("base")
+// apiInbound writes the inbound section at API scope.
+func (r *renderer) apiInbound() {
 	r.cors()
 	for _, h := range identityHeaders {
 		r.empty("set-header", "name", h.name, "exists-action", "delete")
@@ -109,6 +190,7 @@ func (r *renderer) apiPolicy() []byte {
 	r.token()
 	r.permissions(r.api.Require)
 	r.person(r.api.Require, true)
+	r.binding(r.api.Require)
 	for _, h := range identityHeaders {
 		r.list("set-header", "value", []string{"@(" + tokenClaim(h.claim) + ")"}, "name", h.name, "exists-action", "override")
 	}
@@ -116,34 +198,15 @@ func (r *renderer) apiPolicy() []byte {
 	if !r.narrowed() {
 		r.empty("set-header", "name", "Authorization", "exists-action", "delete")
 	}
-	r.close("inbound")
-	r.inherit("backend", "outbound")
-	r.open("on-error")
-	r.empty("base")
-	r.challenges(r.api.Require, true)
-	r.close("on-error")
-	r.close("policies")
-	return r.Bytes()
 }
 
-// operationPolicy renders the policy of an operation: what it asks for beyond
-// its API, and the end of the Authorization header.
-func (r *renderer) operationPolicy(o trust.Operation) []byte {
-	r.head(r.api.Title + ", " + o.Name)
-	r.open("policies")
-	r.open("inbound")
-	r.empty("base")
+// operationInbound writes what an operation asks for beyond its API, and the
+// end of the Authorization header.
+func (r *renderer) operationInbound(o trust.Operation) {
 	r.permissions(o.Require)
 	r.person(o.Require, false)
+	r.binding(o.Require)
 	r.empty("set-header", "name", "Authorization", "exists-action", "delete")
-	r.close("inbound")
-	r.inherit("backend", "outbound")
-	r.open("on-error")
-	r.empty("base")
-	r.challenges(o.Require, false)
-	r.close("on-error")
-	r.close("policies")
-	return r.Bytes()
 }
 
 func (r *renderer) head(title string) {
@@ -177,7 +240,7 @@ func (r *renderer) validate(id, status string, attrs ...string) {
 	r.open("validate-jwt", append([]string{"id", id, "header-name", "Authorization", "require-scheme", "Bearer", "failed-validation-httpcode", status,
 		"require-expiration-time", "true", "require-signed-tokens", "true", "clock-skew", strconv.Itoa(clockSkew)}, attrs...)...)
 	r.empty("openid-config", "url", r.issuer+"/.well-known/openid-configuration")
-	r.list("audiences", "audience", []string{r.api.Audience})
+	r.list("audiences", "audience", []string{r.audience})
 	r.list("issuers", "issuer", []string{r.issuer})
 }
 

@@ -53,7 +53,7 @@ func rendered(t *testing.T, name string) []File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Render(declared, "https://login.example")
+	return Render(declared, Target{Issuer: "https://login.example"})
 }
 
 func TestRenderedPoliciesAreTheGoldenOnes(t *testing.T) {
@@ -143,7 +143,7 @@ func TestTitlesCannotEndTheComment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := Read(Render(declared, "https://login.example")[0].Body)
+	d, err := Read(Render(declared, Target{Issuer: "https://login.example"})[0].Body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,7 +115,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	files := map[string]string{}
-	for _, f := range apim.Render(declared, w.issuer.URL) {
+	for _, f := range apim.Render(declared, apim.Target{Issuer: w.issuer.URL}) {
 		files[f.Operation] = w.file(f.Name, string(f.Body))
 	}
 	w.start(Config{Trace: true, SubscriptionKeys: []secret.Value{secret.Of("k")}, APIs: []API{{Name: "orders", Path: "/orders", Backend: w.backend.URL, Policy: files[""], Operations: []Operation{

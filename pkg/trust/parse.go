@@ -63,7 +63,12 @@ func Parse(name string, data []byte) (*Trust, error) {
 // file reads the top of the document.
 func (r *reader) file(n *yaml.Node) *Trust {
 	t := &Trust{Levels: builtInLevels(), Consequences: map[string]string{}, MetadataGrace: defaultMetadataGrace, Keys: defaultKeys()}
+	rules := map[string]Requirement{}
 	r.mapping(n, "", map[string]func(*yaml.Node, string){
+		"surfaces": r.surfaceRules(rules),
+		"environments": func(n *yaml.Node, at string) {
+			r.each(n, at, func(n *yaml.Node, at string) { r.environment(n, at, t) })
+		},
 		"levels":   func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.level(n, at, t) }) },
 		"rules":    func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.rule(n, at, t) }) },
 		"metadata": r.metadata(t),
@@ -71,6 +76,9 @@ func (r *reader) file(n *yaml.Node) *Trust {
 		"apis":     func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.api(n, at, t) }) },
 		"clients":  func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.client(n, at, t) }) },
 	})
+	for i := range t.APIs {
+		r.inherit(n, t, &t.APIs[i], rules[t.APIs[i].Surface])
+	}
 	r.crossCheck(n, t)
 	return t
 }
@@ -84,7 +92,7 @@ func (r *reader) api(n *yaml.Node, at string, t *Trust) {
 		"audience":          r.text(&a.Audience, audience),
 		"path":              r.text(&a.Path, mountPath),
 		"backend":           r.text(&a.Backend, httpURL),
-		"surface":           r.text(&a.Surface, oneOf("developer-portal", "self-service", "administrative")),
+		"surface":           r.text(&a.Surface, oneOf(surfaces...)),
 		"token_lifetime":    r.duration(&a.TokenLifetime, minTokenLifetime, maxTokenLifetime),
 		"signing_algorithm": r.text(&a.SigningAlgorithm, oneOf("RS256", "PS256", "ES256")),
 		"origins":           r.texts(&a.Origins, origin),
@@ -127,6 +135,11 @@ func (r *reader) requirement(into *Requirement) func(*yaml.Node, string) {
 			"scopes":  r.texts(&into.Scopes, scopeToken),
 			"roles":   r.texts(&into.Roles, scopeToken),
 			"max_age": r.duration(&into.MaxAge, 0, maxMaxAge),
+
+			"rate_limit":        r.rateLimit(&into.RateLimit),
+			"certificate_bound": r.truth(&into.CertificateBound),
+			"single_use":        r.truth(&into.SingleUse),
+			"approval":          r.truth(&into.Approval),
 		})
 		if into.Level != "" {
 			r.levelUses = append(r.levelUses, use{n, at + ".level", into.Level})

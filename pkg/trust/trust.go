@@ -26,6 +26,8 @@ type Trust struct {
 	PrivateModels []PrivateModel
 	// Inventory lists the organisation's own authenticators, for enterprise attestation.
 	Inventory []Owned
+	// Environments are where the policies run.
+	Environments []Environment
 	// APIs are the protected APIs, in the order of the file.
 	APIs []API
 	// Clients are the OAuth clients that the file declares.
@@ -110,6 +112,14 @@ type Requirement struct {
 	Roles  []string
 	// MaxAge bounds the age of auth_time; zero means no bound.
 	MaxAge time.Duration
+	// RateLimit bounds the calls of one authenticator, or of one workload.
+	RateLimit RateLimit
+	// CertificateBound asks for a token bound to the client's certificate (RFC 8705).
+	CertificateBound bool
+	// SingleUse lets each token be used once, as far as a gateway's cache can tell.
+	SingleUse bool
+	// Approval asks for a token that approves exactly this request.
+	Approval bool
 }
 
 // Client is an OAuth client that the file declares. Its secrets are never in the file.
