@@ -39,7 +39,7 @@ func newGuarded(t *testing.T) *guarded {
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("orders")) }))
 	t.Cleanup(backend.Close)
 	c := gateway.Config{}
-	for _, f := range apim.Render(g.server.Trust.Current(), g.http.URL) {
+	for _, f := range apim.Render(g.server.Trust.Current(), apim.Target{Issuer: g.http.URL}) {
 		path := filepath.Join(t.TempDir(), f.Name)
 		if err := os.WriteFile(path, f.Body, 0o600); err != nil {
 			t.Fatal(err)
