@@ -93,7 +93,7 @@ func (c *devCommand) Run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	s, err := server.New(ctx, server.Options{Issuer: issuer, DatabaseURL: database, SealingKey: key, TrustName: c.trustName(), Trust: text, ApplyTrust: true, Development: true,
-		Metadata: metadata, Anchors: anchors, Log: log, Playground: playground(t, gatewayURL)})
+		Metadata: metadata, Anchors: anchors, Sinks: c.sinks(), Log: log, Playground: playground(t, gatewayURL)})
 	if err != nil {
 		return err
 	}

@@ -99,6 +99,7 @@ func (c *serveCommand) Run(ctx context.Context, out io.Writer) error {
 	if options.Anchors, err = c.anchors(); err != nil {
 		return err
 	}
+	options.Sinks = c.sinks()
 	s, err := server.New(ctx, options)
 	if err != nil {
 		return err

@@ -61,6 +61,8 @@ type Options struct {
 	// Anchors returns where the record's checkpoints are put out of the operator's
 	// reach; nil is nowhere.
 	Anchors func(*pgxpool.Pool) []audit.Anchor
+	// Sinks are where the record is streamed to.
+	Sinks []audit.Sink
 	// Now is the clock; nil is the system's.
 	Now func() time.Time
 }
@@ -205,6 +207,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	go s.protocol.DeliverLogouts(ctx)
 	go s.sequencer.Run(ctx)
 	go s.anchors.Run(ctx)
+	go audit.NewStream(s.Pool, s.options.Log, s.options.Sinks...).Run(ctx)
 	go s.sweep(ctx)
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	stopped := make(chan error, 1)
