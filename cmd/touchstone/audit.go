@@ -156,14 +156,25 @@ func (c *verifyCommand) Run(out io.Writer) error {
 }
 
 type eraseCommand struct {
-	Name string `arg:"" help:"The person's name."`
-	Yes  bool   `help:"Confirm: it cannot be undone."`
+	Name   string `arg:"" optional:"" help:"The person's name."`
+	Before string `help:"In place of a person: everything from before this day." placeholder:"2024-01-01"`
+	Yes    bool   `help:"Confirm: it cannot be undone."`
 	databaseFlags
 }
 
 // Run erases, and records that it was done without saying of whom.
 func (c *eraseCommand) Run(ctx context.Context, out io.Writer) error {
-	if !c.Yes {
+	var before time.Time
+	if c.Before != "" {
+		var err error
+		if before, err = time.Parse(time.DateOnly, c.Before); err != nil {
+			return fmt.Errorf("--before: %q is not a date such as 2024-01-31", c.Before)
+		}
+	}
+	switch {
+	case (c.Name == "") == before.IsZero():
+		return errors.New("name a person, or a day with --before")
+	case !c.Yes:
 		return errors.New("erasing cannot be undone: add --yes")
 	}
 	pool, log, err := c.open(ctx)
@@ -173,6 +184,11 @@ func (c *eraseCommand) Run(ctx context.Context, out io.Writer) error {
 	defer pool.Close()
 	var n int
 	err = log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
+		var err error
+		if c.Name == "" {
+			n, err = audit.EraseBefore(ctx, tx, before)
+			return audit.Event{Action: audit.PersonErased, Details: map[string]string{"entries": strconv.Itoa(n), "before": c.Before}}, err
+		}
 		u, err := account.ByName(ctx, tx, c.Name)
 		if err != nil {
 			return audit.Event{}, err
@@ -181,7 +197,7 @@ func (c *eraseCommand) Run(ctx context.Context, out io.Writer) error {
 		return audit.Event{Action: audit.PersonErased, Details: map[string]string{"entries": strconv.Itoa(n)}}, err
 	})
 	if err == nil {
-		_, err = fmt.Fprintf(out, "%d entries tell nothing about %s any more.\n", n, c.Name)
+		_, err = fmt.Fprintf(out, "%d entries tell nothing about a person any more.\n", n)
 	}
 	return err
 }

@@ -262,6 +262,13 @@ func TestErasureLeavesProofsValid(t *testing.T) {
 	if _, _, err := before.Verify(w.verifier()); err != nil {
 		t.Errorf("a proof from before: %v", err)
 	}
+	w.must(pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
+		n, err := audit.EraseBefore(t.Context(), tx, time.Now().AddDate(-1, 0, 0))
+		if n != 0 {
+			t.Errorf("%d entries of this year erased", n)
+		}
+		return err
+	}))
 	var export bytes.Buffer
 	w.must(audit.Export(t.Context(), w.pool, &export, true))
 	if strings.Contains(export.String(), "ada") || !strings.Contains(export.String(), "bob") {

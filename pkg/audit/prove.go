@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/note"
@@ -227,6 +228,18 @@ func Erase(ctx context.Context, tx pgx.Tx, userID string) (int, error) {
 	tag, err := tx.Exec(ctx, `
 		update audit_entry set user_id = '', credential = '', session = '', address = '', salt = null, erased_at = now()
 		where user_id = $1 and erased_at is null and exists (select from audit_leaf where entry_id = audit_entry.id)`, userID)
+	if err != nil {
+		return 0, fmt.Errorf("erase: %w", err)
+	}
+	return int(tag.RowsAffected()), nil
+}
+
+// EraseBefore takes the personal part out of every entry from before an instant:
+// retention that keeps the tree whole. It returns how many entries there were.
+func EraseBefore(ctx context.Context, tx pgx.Tx, before time.Time) (int, error) {
+	tag, err := tx.Exec(ctx, `
+		update audit_entry set user_id = '', credential = '', session = '', address = '', salt = null, erased_at = now()
+		where at < $1 and erased_at is null and exists (select from audit_leaf where entry_id = audit_entry.id)`, before)
 	if err != nil {
 		return 0, fmt.Errorf("erase: %w", err)
 	}
