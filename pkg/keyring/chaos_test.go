@@ -54,6 +54,7 @@ func (w *world) replica(k *killer, change ...func(*Options)) *Ring {
 // ring before and after each of its statements. What it leaves must be whole,
 // and another replica must bring it to the same end, once.
 func TestAReplicaIsKilledBetweenAnyTwoStatements(t *testing.T) {
+	t.Parallel()
 	only := func(o *Options) { o.Algorithms = []Algorithm{ES256} }
 	demand := func(kind string) func(*world, *Ring) {
 		return func(w *world, r *Ring) {
@@ -87,6 +88,7 @@ func TestAReplicaIsKilledBetweenAnyTwoStatements(t *testing.T) {
 		}, 2, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			for _, after := range []bool{false, true} {
 				for at := 1; ; at++ {
 					if at > 200 {
@@ -147,6 +149,7 @@ func TestAReplicaIsKilledBetweenAnyTwoStatements(t *testing.T) {
 
 // TestTheFirstStartIsKilled kills the replica that makes the very first keys.
 func TestTheFirstStartIsKilled(t *testing.T) {
+	t.Parallel()
 	for _, after := range []bool{false, true} {
 		for at := 1; ; at++ {
 			w := newWorld(t)

@@ -328,6 +328,7 @@ func (s *simulation) rest(d time.Duration) {
 // updates, rotations, emergencies, restarts, partitions and wrong clocks. No
 // good token may be refused, and nothing accepted past its key's window.
 func TestTwoYears(t *testing.T) {
+	t.Parallel()
 	s := &simulation{world: newWorld(t), random: rand.New(rand.NewPCG(2027, 6)), tokens: map[string]token{}, withdrawn: map[string]time.Time{}, count: map[string]int{}}
 	s.nextUpdate = s.now.Add(3 * day)
 	for range 3 {
