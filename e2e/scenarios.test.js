@@ -295,6 +295,10 @@ test("a session is revoked from another browser, and a removed passkey is told a
 	await two.page.goto(touchstone.issuer + "/signin");
 	await two.page.getByRole("button", { name: "Sign in with a passkey" }).click();
 	await two.page.getByText("This passkey was removed").waitFor();
+	await one.page.getByRole("button", { name: "Sign out everywhere" }).click();
+	await one.page.waitForURL(/\/signout$/);
+	await one.page.goto(touchstone.issuer + "/");
+	await one.page.getByRole("link", { name: "Sign in" }).waitFor();
 	await shoot(two.page, "signin-removed");
 });
 

@@ -87,6 +87,7 @@ func (f *Frontend) routes() []route {
 		{"POST /account/rename", f.rename},
 		{"POST /account/remove", f.remove},
 		{"POST /account/revoke", f.revoke},
+		{"POST /account/everywhere", f.revokeAll},
 		{"POST /account/dismiss", f.dismiss},
 		{"POST /account/withdraw", f.withdraw},
 		{"POST /signin/decline", f.decline},

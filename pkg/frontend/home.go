@@ -135,6 +135,15 @@ func (f *Frontend) revoke(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// revokeAll ends every session of the person, this one included.
+func (f *Frontend) revokeAll(w http.ResponseWriter, r *http.Request) error {
+	if err := f.options.SignIn.RevokeAll(r.Context(), w, r); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/signout", http.StatusSeeOther)
+	return nil
+}
+
 // change is a person's wish about one of their passkeys.
 type change struct {
 	ID       string `json:"id"`

@@ -844,3 +844,30 @@ func TestRoutesAreListed(t *testing.T) {
 		t.Errorf("routes (run with -update when the change is meant): %v\n%s", err, got)
 	}
 }
+
+func TestSignOutEverywhere(t *testing.T) {
+	w := newWorld(t)
+	one := w.enrolled()
+	two := &browser{w, w.browser().client, one.key}
+	_, first := one.token(redemption(one.code(request())))
+	_, second := two.token(redemption(two.code(request())))
+	if answer, _ := w.browser().do("POST", "/account/everywhere", nil); answer.StatusCode < 400 {
+		t.Errorf("nobody signed out everywhere: %d", answer.StatusCode)
+	}
+	if answer, _ := one.do("POST", "/account/everywhere", nil, "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"); answer.StatusCode != http.StatusForbidden {
+		t.Errorf("another site did: %d", answer.StatusCode)
+	}
+	if answer, _ := one.do("POST", "/account/everywhere", nil); answer.StatusCode != http.StatusSeeOther {
+		t.Fatalf("status %d", answer.StatusCode)
+	}
+	for name, b := range map[string]*browser{"this browser": one, "the other": two} {
+		if _, page := b.do("GET", "/", nil); strings.Contains(page, "Signed in") {
+			t.Errorf("%s is still signed in", name)
+		}
+	}
+	for _, got := range []map[string]any{first, second} {
+		if status, out := one.token(refresh(got["refresh_token"].(string))); status != 400 || out["error"] != "invalid_grant" {
+			t.Errorf("refresh: %d %v", status, out)
+		}
+	}
+}

@@ -178,6 +178,40 @@ func (f *Flow) Revoke(ctx context.Context, acting Session, sessionID string) err
 	})
 }
 
+// RevokeAll ends every session of the person whose session is acting, this one
+// included, with every grant made from them, and removes the cookie.
+func (f *Flow) RevokeAll(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+	acting, err := f.Current(r)
+	if err != nil {
+		return err
+	}
+	err = f.options.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
+		now := f.options.Now()
+		rows, err := tx.Query(ctx, `update session set revoked_at = $2 where user_id = $1 and revoked_at is null returning id`, acting.User.ID, now)
+		if err != nil {
+			return audit.Event{}, fmt.Errorf("revoke sessions: %w", err)
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return audit.Event{}, fmt.Errorf("revoke sessions: %w", err)
+		}
+		grants := 0
+		for _, id := range ids {
+			n, err := grant.RevokeSession(ctx, tx, now, id, string(audit.SessionRevoked))
+			if err != nil {
+				return audit.Event{}, err
+			}
+			grants += n
+		}
+		return audit.Event{Action: audit.SessionRevoked, UserID: string(acting.User.ID), Session: acting.ID,
+			Details: map[string]string{"sessions": strconv.Itoa(len(ids)), "grants": strconv.Itoa(grants)}}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return f.forget(w, r)
+}
+
 // insert stores a session under its identifier.
 func insert(ctx context.Context, tx pgx.Tx, s Session, identifier secret.Value, browser []byte, p passkey.Proof) error {
 	frozen, err := json.Marshal(s.Authentication)
