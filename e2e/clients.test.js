@@ -1,13 +1,16 @@
 // Clients that nobody here wrote, against the real commands and a real browser.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { request as forward } from "node:http";
+import { createServer as createTLS } from "node:https";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import * as msal from "@azure/msal-node";
 import * as oauth from "oauth4webapi";
 import * as client from "openid-client";
 import { catcher, enrol, register, running, shoot, signIn } from "./scene.js";
-import { directory, freePort, launch, person } from "./touchstone.js";
+import { directory, freePort, launch, person, root } from "./touchstone.js";
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -212,4 +215,40 @@ OIDCCookieSameSite On
 	await p.page.waitForURL(base + "/");
 	await p.page.goto(base + "/secret/");
 	await p.page.waitForURL(/\/signin\?request=/);
+});
+
+test("Microsoft's msal-node signs a person in, over TLS", async (t) => {
+	const touchstone = await running(t), dir = directory();
+	const [outside, inside] = [await freePort(), await freePort()], issuer = `https://localhost:${outside}`;
+	execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", join(dir, "key.pem"), "-out", join(dir, "cert.pem")], { stdio: "ignore" });
+	// A server for deployment, behind a proxy that ends TLS, on the development cluster's database.
+	const serve = spawn(join(root, "bin", "touchstone"), ["serve", `--issuer=${issuer}`, `--listen=127.0.0.1:${inside}`, `--sealing-key=${join(touchstone.state, "sealing.key")}`, `--state-dir=${touchstone.state}`], { stdio: ["ignore", "inherit", "inherit"] });
+	const stopped = new Promise((resolve) => serve.once("exit", resolve));
+	const proxy = createTLS({ key: readFileSync(join(dir, "key.pem")), cert: readFileSync(join(dir, "cert.pem")) }, (request, response) => {
+		request.pipe(forward({ host: "127.0.0.1", port: inside, path: request.url, method: request.method, headers: request.headers }, (answer) => { response.writeHead(answer.statusCode, answer.headers); answer.pipe(response); })
+			.on("error", () => response.writeHead(502).end()));
+	});
+	await new Promise((resolve) => proxy.listen(outside, "127.0.0.1", resolve));
+	const strict = process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+	process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0"; // the certificate is made for this test
+	t.after(async () => { process.env.NODE_TLS_REJECT_UNAUTHORIZED = strict ?? "1"; proxy.close(); proxy.closeAllConnections(); serve.kill(); await stopped; });
+	for (let i = 0; !(await fetch(issuer + "/healthz").then((r) => r.ok, () => false)); i++) {
+		assert.ok(i < 200 && serve.exitCode === null, "the server did not start");
+		await new Promise((resolve) => setTimeout(resolve, 50));
+	}
+	const p = await person(browser, { ignoreHTTPSErrors: true }), rp = await catcher(t);
+	await enrol(p, touchstone.command("user", "invite", "Grace", `--issuer=${issuer}`));
+	await register({ ...touchstone, issuer }, "msal", "http://127.0.0.1/cb", "--first-party", "--scope=openid", "--scope=profile", "--scope=offline_access");
+	const application = new msal.PublicClientApplication({ auth: { clientId: "msal", authority: issuer, knownAuthorities: [`localhost:${outside}`] }, system: { protocolMode: "OIDC" } });
+	const { verifier, challenge } = await new msal.CryptoProvider().generatePkceCodes();
+	const scopes = ["openid", "profile", "offline_access"];
+	await p.page.goto(await application.getAuthCodeUrl({ scopes, redirectUri: rp.redirect, codeChallenge: challenge, codeChallengeMethod: "S256" }));
+	await signIn(p);
+	const got = await rp.next();
+	const tokens = await application.acquireTokenByCode({ code: got.url.searchParams.get("code"), redirectUri: rp.redirect, scopes, codeVerifier: verifier });
+	assert.equal(tokens.idTokenClaims.preferred_username, "Grace");
+	assert.equal(tokens.idTokenClaims.iss, issuer);
+	assert.ok((await p.context.cookies(issuer)).some((cookie) => cookie.name === "__Host-touchstone_session" && cookie.secure && cookie.httpOnly));
+	const renewed = await application.acquireTokenSilent({ account: tokens.account, scopes, forceRefresh: true });
+	assert.notEqual(renewed.accessToken, tokens.accessToken);
 });

@@ -93,7 +93,7 @@ func (p *Provider) formOnly(next http.Handler) http.HandlerFunc {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Pragma", "no-cache")
 		form, err := singleValued(w, r)
-		if err == nil && r.URL.RawQuery != "" {
+		if err == nil && !harmless(r.URL.Query()) {
 			err = denial.New(denial.RequestMalformed, "parameters in the query")
 		}
 		if err == nil {
@@ -108,6 +108,17 @@ func (p *Provider) formOnly(next http.Handler) http.HandlerFunc {
 		}
 		next.ServeHTTP(&challenger{ResponseWriter: w, issuer: p.options.Issuer}, r)
 	}
+}
+
+// harmless reports whether a query says nothing that belongs into the body (RFC
+// 6749 section 3.2). Some clients of Microsoft's put a correlation id there.
+func harmless(query url.Values) bool {
+	for name := range query {
+		if name != "client-request-id" {
+			return false
+		}
+	}
+	return true
 }
 
 // challenger adds WWW-Authenticate to 401 answers of the library.
