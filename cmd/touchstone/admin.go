@@ -126,34 +126,3 @@ func (f databaseFlags) act(ctx context.Context, name string, do func(pgx.Tx, acc
 		return event, err
 	})
 }
-
-type policyCommand struct {
-	Render renderCommand `cmd:"" help:"Write the policies that the trust file means."`
-}
-
-type renderCommand struct {
-	Trust  string `required:"" help:"Trust file." placeholder:"FILE"`
-	Issuer string `required:"" help:"Issuer identifier." placeholder:"URL"`
-	Out    string `default:"policies" help:"Directory to write to."`
-}
-
-// Run writes the files and prints their names.
-func (c *renderCommand) Run(out io.Writer) error {
-	t, err := readTrust(c.Trust)
-	if err != nil {
-		return err
-	}
-	files := map[string]string{}
-	if err := writePolicies(t, c.Issuer, c.Out, files); err != nil {
-		return err
-	}
-	for _, a := range t.APIs {
-		fmt.Fprintln(out, files[a.Name+"/"])
-		for _, o := range a.Operations {
-			if path := files[a.Name+"/"+o.Name]; path != "" {
-				fmt.Fprintln(out, path)
-			}
-		}
-	}
-	return nil
-}

@@ -193,7 +193,7 @@ func (c Config) check() error {
 		if u, err := url.Parse(a.Backend); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
 			fault("api %s: backend %q is not an http or https URL", a.Name, a.Backend)
 		}
-		if !templateForm.MatchString(a.Path) || strings.HasSuffix(a.Path, "/") || strings.ContainsAny(a.Path, "{*") {
+		if !templateForm.MatchString(a.Path) || a.Path != "/" && strings.HasSuffix(a.Path, "/") || strings.ContainsAny(a.Path, "{*") {
 			fault("api %s: path %q must start with a slash and not end with one", a.Name, a.Path)
 		}
 		if a.Policy == "" {

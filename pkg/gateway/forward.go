@@ -69,7 +69,7 @@ func (r *run) forward(timeout time.Duration, follow bool) error {
 	if out.ContentLength = r.request.length; out.ContentLength == 0 {
 		out.Body = http.NoBody
 	}
-	client := &http.Client{Transport: r.gateway.transport, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+	client := &http.Client{Transport: r.gateway.forwarder, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
 		if !follow || len(via) >= 10 {
 			return http.ErrUseLastResponse
 		}

@@ -54,6 +54,8 @@ type Gateway struct {
 	memory
 	traces    *traces // nil unless the configuration asks for them
 	transport *http.Transport
+	// forwarder calls backends; it is the transport, except in explanations.
+	forwarder http.RoundTripper
 	// sender makes the calls of send-request.
 	sender *http.Client
 	// roots check client certificates; nil are the system's.
@@ -106,7 +108,7 @@ func New(c Config, o Options) (*Gateway, error) {
 	g := &Gateway{options: o, memory: memory{newLimiter(), newQuotas(), newCache(), newSlots()}, products: c.Products, tls: c.TLS,
 		deployment: &expr.Deployment{GatewayID: "touchstone-gateway", Region: "local", ServiceID: "touchstone", ServiceName: "touchstone", Certificates: map[string]*x509.Certificate{}},
 		transport:  &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: 5 * time.Minute}}
-	g.sender = &http.Client{Transport: g.transport, CheckRedirect: noRedirects}
+	g.forwarder, g.sender = g.transport, &http.Client{Transport: g.transport, CheckRedirect: noRedirects}
 	if c.Trace {
 		g.traces = newTraces()
 	}
