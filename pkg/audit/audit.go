@@ -71,6 +71,9 @@ func (l *Log) Do(ctx context.Context, act func(tx pgx.Tx) (Event, error)) error 
 
 // write inserts the entry for the event, refused when denied is not nil.
 func write(ctx context.Context, tx pgx.Tx, e Event, denied *denial.Error) error {
+	if err := e.fits(); err != nil {
+		return err
+	}
 	outcome, reason := "done", ""
 	if denied != nil {
 		outcome, reason = "refused", string(denied.Reason)

@@ -58,7 +58,7 @@ func (w *world) act(n int, user string) {
 	w.Helper()
 	for i := range n {
 		w.must(w.log.Do(audit.WithOrigin(context.Background(), audit.Origin{Address: "192.0.2.1", Correlation: "C" + fmt.Sprint(i)}), func(pgx.Tx) (audit.Event, error) {
-			return audit.Event{Action: audit.SignIn, UserID: user, Session: "s", Credential: "c", ClientID: "web", Details: map[string]string{"b": "<2>", "a": "1"}}, nil
+			return audit.Event{Action: audit.SignIn, UserID: user, Session: "s", Credential: "c", ClientID: "web", Details: map[string]string{"facts": "<2>", "acr": "1"}}, nil
 		}))
 	}
 }
@@ -358,7 +358,7 @@ func BenchmarkAppend(b *testing.B) {
 						w.must(pgx.BeginFunc(context.Background(), w.pool, func(tx pgx.Tx) error {
 							_, err := tx.Exec(context.Background(), `
 								insert into audit_entry (id, action, outcome, reason, user_id, client_id, credential, session, grant_id, address, correlation, details)
-								values (gen_random_uuid(), 'session.signed_in', 'done', '', 'ada', 'web', 'c', 's', '', '192.0.2.1', 'C0', '{"a":"1","b":"<2>"}')`)
+								values (gen_random_uuid(), 'session.signed_in', 'done', '', 'ada', 'web', 'c', 's', '', '192.0.2.1', 'C0', '{"acr":"1","facts":"<2>"}')`)
 							return err
 						}))
 					}

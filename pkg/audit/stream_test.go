@@ -94,7 +94,7 @@ func TestSyslogCarriesCEF(t *testing.T) {
 	if length != fmt.Sprint(len(message)) {
 		t.Errorf("frame of %s bytes for %d", length, len(message))
 	}
-	for _, want := range []string{"<110>1 ", " touchstone - 0 - CEF:0|Touchstone|Touchstone|1|session.signed_in|", `suid=ada|\=\n `, "src=192.0.2.1", "cs1Label=authenticator cs1=c", "msg=a: 1; b: <2>"} {
+	for _, want := range []string{"<110>1 ", " touchstone - 0 - CEF:0|Touchstone|Touchstone|1|session.signed_in|", `suid=ada|\=\n `, "src=192.0.2.1", "cs1Label=authenticator cs1=c", "msg=acr: 1; facts: <2>"} {
 		if !strings.Contains(message, want) {
 			t.Errorf("%q lacks %q", message, want)
 		}

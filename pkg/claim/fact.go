@@ -3,6 +3,7 @@ package claim
 import (
 	"slices"
 	"sort"
+	"strings"
 )
 
 // Fact is one thing verified about the authenticator that proved the person. A
@@ -90,6 +91,15 @@ func NewFacts(facts ...Fact) Facts {
 	set := append([]Fact{}, facts...)
 	sort.Slice(set, func(i, j int) bool { return set[i] < set[j] })
 	return Facts(slices.Compact(set))
+}
+
+// String lists the facts with spaces between.
+func (s Facts) String() string {
+	texts := make([]string, len(s))
+	for i, f := range s {
+		texts[i] = string(f)
+	}
+	return strings.Join(texts, " ")
 }
 
 // Has reports whether the set contains the fact.

@@ -85,7 +85,7 @@ func (f *Frontend) enrolFinish(w http.ResponseWriter, r *http.Request) error {
 			return audit.Event{}, err
 		}
 		event := audit.Event{Action: audit.CredentialRegistered, UserID: string(i.User.ID), Credential: c.AuthenticatorID,
-			Details: map[string]string{"format": c.Format, "facts": joinFacts(c.Facts)}}
+			Details: map[string]string{"format": c.Format, "facts": c.Facts.String()}}
 		if len(c.Findings) > 0 {
 			event.Details["rules_not_met"] = trust.Names(c.Findings)
 		}
@@ -144,14 +144,6 @@ func need(missing []claim.Fact) string {
 		words = append(words, f.Meaning())
 	}
 	return "it must be one of which we know that " + strings.Join(words, ", and that ") + "."
-}
-
-func joinFacts(facts claim.Facts) string {
-	texts := make([]string, len(facts))
-	for i, f := range facts {
-		texts[i] = string(f)
-	}
-	return strings.Join(texts, " ")
 }
 
 // undone carries a denial out of an act that must leave nothing behind. It does

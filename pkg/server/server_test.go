@@ -871,3 +871,32 @@ func TestSignOutEverywhere(t *testing.T) {
 		}
 	}
 }
+
+// Strangers cannot grow the record: what consumed nothing is logged, not recorded.
+func TestRefusalsThatConsumedNothingAreNotRecorded(t *testing.T) {
+	w := newWorld(t)
+	count := func() (n int) {
+		if err := w.server.Pool.QueryRow(context.Background(), `select count(*) from audit_entry`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before, b := count(), w.browser()
+	for range 3 {
+		b.do("GET", "/authorize?"+request("redirect_uri", "https://evil.test/").Encode(), nil)
+		b.do("GET", "/authorize/callback?request=x", nil)
+		b.token(redemption("nonsense"))
+		b.token(refresh("nonsense"))
+		b.token(url.Values{"grant_type": {"client_credentials"}, "client_id": {"batch"}, "client_secret": {"x"}})
+		b.post("/enrol/invitation", map[string]any{"link": "x"})
+		b.post("/signin/finish", map[string]any{"ceremony": "x", "credential": map[string]any{}})
+		b.post("/account/remove", map[string]any{"id": "x"})
+		b.do("GET", "/userinfo", nil, "Authorization", "Bearer x")
+	}
+	if after := count(); after != before {
+		t.Errorf("strangers wrote %d entries", after-before)
+	}
+	if !strings.Contains(w.logs.String(), "code_unknown") {
+		t.Error("the refusals are not in the log either")
+	}
+}

@@ -87,6 +87,7 @@ func (f *Flow) Finish(ctx context.Context, w http.ResponseWriter, r *http.Reques
 		}
 		session = f.open(proof, r, now)
 		event.Session = session.ID
+		event.Details = f.judged(session.Authentication, proof.Credential.Findings)
 		if !a.Request.Empty() {
 			request, err := grant.Bind(ctx, tx, now, a.Request, browser, session.Authentication)
 			event.ClientID = string(request.ClientID)
@@ -111,6 +112,15 @@ func found(findings []trust.Finding) map[string]string {
 		return nil
 	}
 	return map[string]string{"rules_not_met": trust.Names(findings)}
+}
+
+// judged notes what the sign-in was worth, under which metadata and trust file.
+func (f *Flow) judged(a grant.Authentication, findings []trust.Finding) map[string]string {
+	details := map[string]string{"acr": a.ACR, "facts": a.Attestation.String(), "metadata": a.Metadata, "trust_version": a.TrustVersion}
+	for name, text := range found(findings) {
+		details[name] = text
+	}
+	return details
 }
 
 // open makes the session that a proof earns, with its authentication frozen.
