@@ -25,7 +25,7 @@ type keyCommand struct {
 	Timeline         timelineKeys     `cmd:"" help:"Draw past, present and planned keys as SVG, with metadata updates and what gateways may still cache."`
 	Import           importKey        `cmd:"" help:"Make a private key (PKCS #8, PEM) the successor."`
 	ExportPublic     exportKeys       `cmd:"" help:"Print the published key set (JWKS)."`
-	Reseal           resealKeys       `cmd:"" help:"Seal every private key under another sealing key."`
+	Reseal           resealKeys       `cmd:"" help:"Seal every private key and secret under another sealing key."`
 	CreateSealingKey createSealingKey `cmd:"" help:"Make a sealing key in a file, or in a hardware module."`
 }
 

@@ -76,7 +76,7 @@ func openSealer(place string) (keyring.Sealer, func(), error) {
 	return s, func() {}, err
 }
 
-// openSealers opens the sealing key, none when it is not named, and those before it.
+// openSealers opens the sealing key and those before it.
 func openSealers(place string, before []string) (sealer keyring.Sealer, previous []keyring.Sealer, done func(), err error) {
 	var closers []func()
 	done = func() {
@@ -85,9 +85,6 @@ func openSealers(place string, before []string) (sealer keyring.Sealer, previous
 		}
 	}
 	for i, p := range append([]string{place}, before...) {
-		if p == "" {
-			continue
-		}
 		s, c, err := openSealer(p)
 		if err != nil {
 			done()
@@ -114,7 +111,7 @@ func (c *resealKeys) Run(ctx context.Context, out io.Writer) error {
 	defer done()
 	n, err := ring.Reseal(ctx)
 	if err == nil {
-		_, err = fmt.Fprintf(out, "%d keys were sealed anew.\n", n)
+		_, err = fmt.Fprintf(out, "%d keys and secrets were sealed anew.\n", n)
 	}
 	return err
 }

@@ -56,8 +56,7 @@ type serveCommand struct {
 	Issuer     string   `required:"" help:"Issuer identifier, such as https://login.example.com." placeholder:"URL"`
 	Listen     string   `default:"127.0.0.1:8080" help:"Address to listen on; TLS is terminated in front."`
 	Trust      string   `help:"Trust file, applied when none ever was; later ones by touchstone trust apply." placeholder:"FILE"`
-	SealingKey string   `required:"" help:"File with the 32-byte key, in base64, that authenticates cookies and seals signing keys; env:NAME takes it from the environment." placeholder:"FILE"`
-	Sealer     string   `help:"Key in a hardware module that seals signing keys instead, as a PKCS #11 URI (RFC 7512)." placeholder:"URI"`
+	SealingKey string   `required:"" help:"Key that seals signing keys and secrets: a FILE with 32 bytes in base64, env:NAME for an environment variable, or a PKCS #11 URI (RFC 7512) for a hardware module." placeholder:"KEY"`
 	Previous   []string `name:"previous-sealing-key" help:"Sealing key, a FILE, env:NAME or PKCS #11 URI, that signing keys may still be sealed under; see touchstone key reseal." placeholder:"KEY"`
 	Metrics    string   `name:"metrics-listen" help:"Address on which to serve metrics; none by default." placeholder:"ADDRESS"`
 	Migrate    bool     `help:"Migrate the database before serving."`
@@ -78,16 +77,12 @@ func (c *serveCommand) Run(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	key, err := readSealingKey(c.SealingKey)
-	if err != nil {
-		return err
-	}
-	sealer, previous, done, err := openSealers(c.Sealer, c.Previous)
+	sealer, previous, done, err := openSealers(c.SealingKey, c.Previous)
 	if err != nil {
 		return err
 	}
 	defer done()
-	options := server.Options{Issuer: c.Issuer, DatabaseURL: url, SealingKey: key, Sealer: sealer, PreviousSealers: previous, TrustName: c.Trust, Log: c.logger()}
+	options := server.Options{Issuer: c.Issuer, DatabaseURL: url, Sealer: sealer, PreviousSealers: previous, TrustName: c.Trust, Log: c.logger()}
 	if c.Trust != "" {
 		if options.Trust, err = os.ReadFile(c.Trust); err != nil {
 			return fmt.Errorf("trust file: %w", err)

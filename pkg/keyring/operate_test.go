@@ -280,6 +280,8 @@ func TestResealLetsTheOldSealingKeyGo(t *testing.T) {
 	first := w.ring()
 	w.turn(first)
 	old, fresh := testSealer(t, 1), testSealer(t, 2)
+	secret, err := Secret(t.Context(), w.pool, old, nil, "test")
+	w.must(err)
 	both := w.ring(func(o *Options) { o.Sealer, o.Previous = fresh, []Sealer{old} })
 	if signer(both, RS256) != signer(first, RS256) {
 		t.Fatal("with both sealing keys the ring is another")
@@ -301,8 +303,11 @@ func TestResealLetsTheOldSealingKeyGo(t *testing.T) {
 	for n := range total {
 		sum += n
 	}
-	if sum != 6 {
-		t.Errorf("%d keys were sealed anew by eight commands, want each of six once", sum)
+	if sum != 7 {
+		t.Errorf("%d were sealed anew by eight commands, want each of six keys and a secret once", sum)
+	}
+	if same, err := Secret(t.Context(), w.pool, fresh, nil, "test"); err != nil || !slices.Equal(same, secret) {
+		t.Errorf("the secret after the sealing key was changed: %v", err)
 	}
 	alone := w.ring(func(o *Options) { o.Sealer = fresh })
 	if signer(alone, PS256) != signer(first, PS256) {
@@ -312,7 +317,7 @@ func TestResealLetsTheOldSealingKeyGo(t *testing.T) {
 		t.Error("the old sealing key still opens the ring")
 	}
 	// What was sealed for one key cannot be put in place of another's.
-	_, err := w.pool.Exec(t.Context(), `update signing_key set sealed = (select sealed from signing_key other where other.kid <> signing_key.kid and other.algorithm = signing_key.algorithm limit 1)`)
+	_, err = w.pool.Exec(t.Context(), `update signing_key set sealed = (select sealed from signing_key other where other.kid <> signing_key.kid and other.algorithm = signing_key.algorithm limit 1)`)
 	w.must(err)
 	if _, err := open(t.Context(), Options{Pool: w.pool, Log: audit.New(w.pool), Sealer: fresh}, w.seams(new(time.Duration))); err == nil || !strings.Contains(err.Error(), "unseal") {
 		t.Errorf("crossed private keys: %v", err)

@@ -18,7 +18,7 @@ const secretSize = 32
 func Secret(ctx context.Context, pool *pgxpool.Pool, sealer Sealer, previous []Sealer, name string) ([]byte, error) {
 	fresh := make([]byte, secretSize)
 	rand.Read(fresh)
-	bound := "secret " + name
+	bound := boundTo(name)
 	sealed, err := sealer.Seal(fresh, bound)
 	if err != nil {
 		return nil, fmt.Errorf("seal secret %s: %w", name, err)
@@ -48,3 +48,6 @@ func Secret(ctx context.Context, pool *pgxpool.Pool, sealer Sealer, previous []S
 	}
 	return nil, fmt.Errorf("secret %s is sealed under %s, which is not given: start with that sealing key as a previous one", name, under)
 }
+
+// boundTo is the context under which a secret is sealed; no kid has a space.
+func boundTo(name string) string { return "secret " + name }

@@ -38,13 +38,17 @@ func (r *Ring) unseal(ctx context.Context, k Key) (parts, error) {
 }
 
 // openSealed opens what the sealer of this name sealed.
-func (r *Ring) openSealed(sealed []byte, under, kid string) ([]byte, error) {
+func (r *Ring) openSealed(sealed []byte, under, context string) ([]byte, error) {
 	given := []string{}
 	for _, s := range append([]Sealer{r.options.Sealer}, r.options.Previous...) {
 		if s.Name() == under {
-			return s.Open(sealed, kid)
+			return s.Open(sealed, context)
 		}
 		given = append(given, s.Name())
 	}
-	return nil, fmt.Errorf("signing key %s is sealed under %q, but the sealing key given is %q: %w", kid, under, strings.Join(given, ", "), errSealed)
+	what := context
+	if !strings.HasPrefix(what, boundTo("")) {
+		what = "signing key " + context
+	}
+	return nil, fmt.Errorf("%s is sealed under %q, but the sealing key given is %q: %w", what, under, strings.Join(given, ", "), errSealed)
 }

@@ -13,14 +13,14 @@ import (
 // openRing opens the signing keys under the rules of the trust file in force.
 func (s *Server) openRing(ctx context.Context) error {
 	o := s.options
-	local, err := keyring.NewLocalSealer(o.SealingKey)
-	if err != nil {
-		return err
-	}
 	sealer := o.Sealer
 	if sealer == nil {
-		sealer = local
+		var err error
+		if sealer, err = keyring.NewLocalSealer(o.SealingKey); err != nil {
+			return err
+		}
 	}
+	var err error
 	for name, into := range map[string]*[]byte{"cookies": &s.cookieKey, "pairwise subjects": &s.pairwiseKey, "audit checkpoints": &s.auditSeed} {
 		if *into, err = keyring.Secret(ctx, s.Pool, sealer, o.PreviousSealers, name); err != nil {
 			return err

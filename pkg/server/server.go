@@ -38,10 +38,9 @@ type Options struct {
 	Issuer string
 	// DatabaseURL is a Postgres connection string; the schema must be migrated.
 	DatabaseURL string
-	// SealingKey has 32 bytes; it authenticates cookies, and seals signing keys
-	// unless Sealer does.
+	// SealingKey has 32 bytes and seals signing keys and secrets, unless Sealer does.
 	SealingKey []byte
-	// Sealer, when not nil, seals signing keys.
+	// Sealer, when not nil, takes the place of SealingKey.
 	Sealer keyring.Sealer
 	// PreviousSealers open signing keys that were sealed before.
 	PreviousSealers []keyring.Sealer
