@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/user"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -90,6 +93,27 @@ func (c *showKey) Run(ctx context.Context, out io.Writer) error {
 	sentence, err := keyring.Explain(ctx, pool, c.Kid)
 	if err == nil {
 		_, err = fmt.Fprintln(out, sentence)
+	}
+	return err
+}
+
+// describeKey says what gateways make of a token's key, which no policy and no
+// key set of the moment can tell: that it was published lately, or withdrawn.
+func (f databaseFlags) describeKey(ctx context.Context, out io.Writer, token string) error {
+	var header struct{ Kid string }
+	first, _, _ := strings.Cut(token, ".")
+	decoded, err := base64.RawURLEncoding.DecodeString(first)
+	if err != nil || json.Unmarshal(decoded, &header) != nil {
+		return nil // said already: the token cannot be read
+	}
+	pool, _, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	sentence, err := keyring.Explain(ctx, pool, header.Kid)
+	if err == nil {
+		_, err = fmt.Fprintf(out, "%-26s %s\n", "key", sentence)
 	}
 	return err
 }

@@ -33,6 +33,8 @@ type explainCommand struct {
 	Fragment    map[string]string `help:"Fragment, ID=FILE." placeholder:"ID=FILE" mapsep:"none"`
 	Metadata    map[string]string `help:"Where an openid-config URL of the policy is really fetched, URL=URL." placeholder:"URL=URL" mapsep:"none"`
 	At          time.Time         `help:"Instant to judge at, in place of now." placeholder:"TIME"`
+	Keys        bool              `help:"Ask our database what gateways make of the token's key now."`
+	databaseFlags
 }
 
 // Run decodes the token here, runs the policies over it and prints what each
@@ -69,6 +71,11 @@ func (c *explainCommand) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	describeToken(out, token)
+	if c.Keys {
+		if err := c.describeKey(ctx, out, token); err != nil {
+			return err
+		}
+	}
 	for _, s := range answer.Steps {
 		describeStep(out, s)
 	}
