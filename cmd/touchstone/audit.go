@@ -10,13 +10,13 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
@@ -42,47 +42,38 @@ type auditKey struct{ databaseFlags }
 
 // Run prints the key.
 func (c *auditKey) Run(ctx context.Context, out io.Writer) error {
-	pool, _, err := c.open(ctx)
-	if err != nil {
+	return c.reading(ctx, func(pool *pgxpool.Pool) error {
+		key, err := audit.Key(ctx, pool)
+		if err == nil && key == "" {
+			err = errors.New("the log has no key yet: start the server once")
+		}
+		if err == nil {
+			_, err = fmt.Fprintln(out, key)
+		}
 		return err
-	}
-	defer pool.Close()
-	key, err := audit.Key(ctx, pool)
-	if err == nil && key == "" {
-		err = errors.New("the log has no key yet: start the server once")
-	}
-	if err == nil {
-		_, err = fmt.Fprintln(out, key)
-	}
-	return err
+	})
 }
 
 type checkpointCommand struct{ databaseFlags }
 
 // Run prints the checkpoint.
 func (c *checkpointCommand) Run(ctx context.Context, out io.Writer) error {
-	pool, _, err := c.open(ctx)
-	if err != nil {
+	return c.reading(ctx, func(pool *pgxpool.Pool) error {
+		text, err := audit.Latest(ctx, pool)
+		if err == nil {
+			_, err = io.WriteString(out, text)
+		}
 		return err
-	}
-	defer pool.Close()
-	text, err := audit.Latest(ctx, pool)
-	if err == nil {
-		_, err = io.WriteString(out, text)
-	}
-	return err
+	})
 }
 
 type checkpointsCommand struct{ databaseFlags }
 
 // Run prints the checkpoints.
 func (c *checkpointsCommand) Run(ctx context.Context, out io.Writer) error {
-	pool, _, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	return audit.Checkpoints(ctx, pool, out)
+	return c.reading(ctx, func(pool *pgxpool.Pool) error {
+		return audit.Checkpoints(ctx, pool, out)
+	})
 }
 
 type exportCommand struct {
@@ -93,15 +84,12 @@ type exportCommand struct {
 
 // Run writes the log.
 func (c *exportCommand) Run(ctx context.Context, out io.Writer) error {
-	pool, _, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	if c.Format == "csv" {
-		return audit.ExportCSV(ctx, pool, out, c.Personal)
-	}
-	return audit.Export(ctx, pool, out, c.Personal)
+	return c.reading(ctx, func(pool *pgxpool.Pool) error {
+		if c.Format == "csv" {
+			return audit.ExportCSV(ctx, pool, out, c.Personal)
+		}
+		return audit.Export(ctx, pool, out, c.Personal)
+	})
 }
 
 type proveCommand struct {
@@ -111,35 +99,29 @@ type proveCommand struct {
 
 // Run writes the proof as JSON.
 func (c *proveCommand) Run(ctx context.Context, out io.Writer) error {
-	pool, _, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	proof, err := audit.Prove(ctx, pool, c.Entry)
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(proof)
+	return c.reading(ctx, func(pool *pgxpool.Pool) error {
+		proof, err := audit.Prove(ctx, pool, c.Entry)
+		if err != nil {
+			return err
+		}
+		encoder := json.NewEncoder(out)
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(proof)
+	})
 }
 
 type checkCommand struct{ databaseFlags }
 
 // Run checks the record in the database.
 func (c *checkCommand) Run(ctx context.Context, out io.Writer) error {
-	pool, _, err := c.open(ctx)
-	if err != nil {
+	return c.reading(ctx, func(pool *pgxpool.Pool) error {
+		n, err := audit.Check(ctx, pool)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out, "%d entries are as they were logged. What was cut off at the end shows only against a checkpoint kept elsewhere.\n", n)
 		return err
-	}
-	defer pool.Close()
-	n, err := audit.Check(ctx, pool)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "%d entries are as they were logged. What was cut off at the end shows only against a checkpoint kept elsewhere.\n", n)
-	return err
+	})
 }
 
 type verifyCommand struct {
@@ -224,16 +206,7 @@ func (c *witnessCommand) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "%s\n", record.WitnessKey(c.Name, key.Public().(ed25519.PublicKey)))
-	s := &http.Server{Handler: audit.NewWitness(log, record.NewCosigner(c.Name, key, time.Now), c.Dir), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
-	stopped := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		stopped <- s.Shutdown(context.WithoutCancel(ctx))
-	}()
-	if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("witness: %w", err)
-	}
-	return <-stopped
+	return serveUntil(ctx, listener, audit.NewWitness(log, record.NewCosigner(c.Name, key, time.Now), c.Dir))
 }
 
 // witnessKey reads the witness's key, making one at the first start.
@@ -267,22 +240,19 @@ type tailCommand struct {
 
 // Run prints the entries.
 func (c *tailCommand) Run(ctx context.Context, out io.Writer) error {
-	pool, _, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	entries, err := audit.Recent(ctx, pool, c.Number)
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(out)
-	for _, e := range entries {
-		if err := encoder.Encode(e); err != nil {
+	return c.reading(ctx, func(pool *pgxpool.Pool) error {
+		entries, err := audit.Recent(ctx, pool, c.Number)
+		if err != nil {
 			return err
 		}
-	}
-	return nil
+		encoder := json.NewEncoder(out)
+		for _, e := range entries {
+			if err := encoder.Encode(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 type searchCommand struct {
@@ -300,31 +270,28 @@ type searchCommand struct {
 
 // Run prints a page as JSON Lines, and the cursor of the next on standard error.
 func (c *searchCommand) Run(ctx context.Context, out io.Writer) error {
-	pool, _, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	q := audit.Query{ClientID: c.Client, Credential: c.Credential, Action: audit.Action(c.Action), Outcome: c.Outcome, From: c.From, To: c.To, After: c.After, Limit: c.Number}
-	if c.Person != "" {
-		u, err := account.ByName(ctx, pool, c.Person)
+	return c.reading(ctx, func(pool *pgxpool.Pool) error {
+		q := audit.Query{ClientID: c.Client, Credential: c.Credential, Action: audit.Action(c.Action), Outcome: c.Outcome, From: c.From, To: c.To, After: c.After, Limit: c.Number}
+		if c.Person != "" {
+			u, err := account.ByName(ctx, pool, c.Person)
+			if err != nil {
+				return err
+			}
+			q.UserID = string(u.ID)
+		}
+		entries, next, err := audit.Search(ctx, pool, q)
 		if err != nil {
 			return err
 		}
-		q.UserID = string(u.ID)
-	}
-	entries, next, err := audit.Search(ctx, pool, q)
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(out)
-	for _, e := range entries {
-		if err := encoder.Encode(e); err != nil {
-			return err
+		encoder := json.NewEncoder(out)
+		for _, e := range entries {
+			if err := encoder.Encode(e); err != nil {
+				return err
+			}
 		}
-	}
-	if next != "" {
-		fmt.Fprintln(os.Stderr, "next: --after="+next)
-	}
-	return nil
+		if next != "" {
+			fmt.Fprintln(os.Stderr, "next: --after="+next)
+		}
+		return nil
+	})
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -282,16 +281,7 @@ func invite(ctx context.Context, log *audit.Log, issuer, name string) (string, e
 
 // runSample serves the sample API until the context ends.
 func runSample(ctx context.Context, listener net.Listener) error {
-	s := &http.Server{Handler: server.SampleAPI(), ReadHeaderTimeout: 10 * time.Second}
-	stopped := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		stopped <- s.Shutdown(context.WithoutCancel(ctx))
-	}()
-	if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("sample API: %w", err)
-	}
-	return <-stopped
+	return serveUntil(ctx, listener, server.SampleAPI())
 }
 
 // logFlags choose the operators' log.

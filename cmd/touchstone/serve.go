@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -50,6 +51,30 @@ func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, *audit.Log, err
 		return nil, nil, err
 	}
 	return pool, audit.New(pool), nil
+}
+
+// reading opens the database for a command that only reads.
+func (f databaseFlags) reading(ctx context.Context, do func(*pgxpool.Pool) error) error {
+	pool, _, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return do(pool)
+}
+
+// serveUntil serves on the listener until the context ends, and finishes what is under way.
+func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	s := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		stopped <- s.Shutdown(context.WithoutCancel(ctx))
+	}()
+	if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return <-stopped
 }
 
 type serveCommand struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/grant"
+	"github.com/touchstone-id/touchstone/pkg/signin"
 )
 
 const (
@@ -31,29 +32,35 @@ func (f *Frontend) device(w http.ResponseWriter, r *http.Request) error {
 	return f.draw(w, http.StatusOK, "device", page{Title: "Connect a device", Script: "device.js", SignedIn: signedIn})
 }
 
+// deviceRequest is a code that somebody who is signed in typed.
 type deviceRequest struct {
 	Code    string `json:"code"`
 	Approve bool   `json:"approve"`
+	session signin.Session
+	at      time.Time
+}
+
+// typed reads a code, unless the person typed too many wrong ones.
+func (f *Frontend) typed(w http.ResponseWriter, r *http.Request) (deviceRequest, error) {
+	in := deviceRequest{at: f.options.Now()}
+	if err := readJSON(w, r, &in); err != nil {
+		return in, err
+	}
+	var err error
+	if in.session, err = f.options.SignIn.Current(r); err != nil {
+		return in, err
+	}
+	return in, f.codes.allow(string(in.session.User.ID), in.at)
 }
 
 // findDevice tells the person who is signed in what a code is for.
 func (f *Frontend) findDevice(w http.ResponseWriter, r *http.Request) error {
-	var in deviceRequest
-	if err := readJSON(w, r, &in); err != nil {
-		return err
-	}
-	session, err := f.options.SignIn.Current(r)
+	in, err := f.typed(w, r)
 	if err != nil {
 		return err
 	}
-	now, user := f.options.Now(), string(session.User.ID)
-	if err := f.codes.allow(user, now); err != nil {
-		return err
-	}
-	d, err := grant.FindDevice(r.Context(), f.options.Pool, now, in.Code)
-	if denial.Is(err, denial.DeviceCodeUnknown) {
-		f.codes.note(user, now)
-	}
+	d, err := grant.FindDevice(r.Context(), f.options.Pool, in.at, in.Code)
+	f.codes.judge(err, in)
 	if err != nil {
 		return err
 	}
@@ -68,37 +75,28 @@ func (f *Frontend) findDevice(w http.ResponseWriter, r *http.Request) error {
 // decideDevice approves or declines the device, once. Approving needs a sign-in
 // of the last minutes: whoever finds an open session cannot connect a device.
 func (f *Frontend) decideDevice(w http.ResponseWriter, r *http.Request) error {
-	var in deviceRequest
-	if err := readJSON(w, r, &in); err != nil {
-		return err
-	}
-	session, err := f.options.SignIn.Current(r)
+	in, err := f.typed(w, r)
 	if err != nil {
 		return err
 	}
-	now, user := f.options.Now(), string(session.User.ID)
-	if err := f.codes.allow(user, now); err != nil {
-		return err
-	}
-	if in.Approve && now.Sub(session.Authentication.AuthTime) > recentSignIn {
-		return denial.New(denial.SignInRequired, "the sign-in is %s old", now.Sub(session.Authentication.AuthTime))
+	a := in.session.Authentication
+	if in.Approve && in.at.Sub(a.AuthTime) > recentSignIn {
+		return denial.New(denial.SignInRequired, "the sign-in is %s old", in.at.Sub(a.AuthTime))
 	}
 	var d grant.Device
 	err = f.options.Log.Do(r.Context(), func(tx pgx.Tx) (audit.Event, error) {
 		var err error
-		if d, err = grant.DecideDevice(r.Context(), tx, now, in.Code, in.Approve, session.Authentication); err != nil {
+		if d, err = grant.DecideDevice(r.Context(), tx, in.at, in.Code, in.Approve, a); err != nil {
 			return audit.Event{}, err // nothing was consumed
 		}
 		decision := "declined"
 		if in.Approve {
 			decision = "approved"
 		}
-		return audit.Event{Action: audit.DeviceDecided, UserID: user, ClientID: string(d.ClientID), Session: session.ID, Credential: session.Authentication.AuthenticatorID,
+		return audit.Event{Action: audit.DeviceDecided, UserID: string(a.UserID), ClientID: string(d.ClientID), Session: in.session.ID, Credential: a.AuthenticatorID,
 			Details: map[string]string{"decision": decision, "scopes": strings.Join(d.Scopes, " "), "audience": d.Audience}}, nil
 	})
-	if denial.Is(err, denial.DeviceCodeUnknown) {
-		f.codes.note(user, now)
-	}
+	f.codes.judge(err, in)
 	if err != nil {
 		return err
 	}
@@ -135,9 +133,13 @@ func (a *attempts) allow(user string, now time.Time) error {
 	return nil
 }
 
-// note counts a wrong code.
-func (a *attempts) note(user string, now time.Time) {
+// judge counts a code that turned out to be wrong.
+func (a *attempts) judge(err error, in deviceRequest) {
+	if !denial.Is(err, denial.DeviceCodeUnknown) {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.wrong[user] = append(a.wrong[user], now)
+	user := string(in.session.User.ID)
+	a.wrong[user] = append(a.wrong[user], in.at)
 }
