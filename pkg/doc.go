@@ -6,11 +6,11 @@
 //
 //	0 vocabulary   claim denial secret
 //	1 ground       trust postgres (postgres/private postgres/pgtest)
-//	2 record       audit
+//	2 record       audit (audit/record)
 //	3 nouns        account keyring grant attest (attest/mds)
 //	4              passkey (passkey/passkeytest)
-//	5 stories      signin
-//	6 edges        provider frontend apim (apim/expr)
+//	5 stories      signin fleet
+//	6 edges        provider frontend evidence apim (apim/expr)
 //	7              gateway
 //	8              server
 //
