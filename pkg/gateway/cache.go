@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/touchstone-id/touchstone/pkg/apim"
+	"github.com/touchstone-id/touchstone/pkg/apim/expr"
 )
 
 const (
@@ -85,7 +86,7 @@ func compileCacheLookup(c *compiler, e apim.Element, p *policy) {
 			return err
 		}
 		if v, ok := r.gateway.cache.get(name, r.now); ok {
-			r.variables[variable] = v
+			r.variables[variable] = expr.Copy(v)
 			note.note(r, resultPassed, "found")
 			return nil
 		}
@@ -114,11 +115,14 @@ func compileCacheStore(c *compiler, e apim.Element, p *policy) {
 		if err != nil {
 			return err
 		}
+		if !expr.Storable(v) {
+			return fmt.Errorf("cache-store-value keeps texts, numbers, truths, times, Guids and JSON tokens only")
+		}
 		if text, ok := v.(string); ok && len(text) > maxCachedText || len(name) > maxCachedText {
 			return fmt.Errorf("the value is too large to be cached")
 		}
 		if n > 0 {
-			r.gateway.cache.put(name, v, r.now, r.now.Add(time.Duration(n)*time.Second))
+			r.gateway.cache.put(name, expr.Copy(v), r.now, r.now.Add(time.Duration(n)*time.Second))
 		}
 		return nil
 	}

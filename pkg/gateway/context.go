@@ -12,20 +12,27 @@ import (
 )
 
 // context is what an expression sees of this request. Bodies are read when an
-// expression asks for them.
+// expression asks for them. What stays the same is made once.
 func (r *run) context() *expr.Context {
-	c := &expr.Context{Request: r.requestSeen(), Variables: r.variables, LastError: r.lastError, RequestID: r.id, Timestamp: r.now,
-		Now: r.gateway.options.Now, Deployment: r.gateway.deployment, Roots: r.gateway.roots}
-	if r.gateway.traces != nil {
-		c.Trace = func(message string) { r.note(step{Policy: "context.Trace", Result: resultPassed, Message: message}) }
+	if r.seen == nil {
+		r.seen = r.newContext()
 	}
+	c := r.seen
+	c.LastError, c.Response, c.Request = r.lastError, nil, r.requestSeen()
 	if r.response != nil {
 		c.Response = r.response.seen()
+	}
+	return c
+}
+
+func (r *run) newContext() *expr.Context {
+	c := &expr.Context{Variables: r.variables, RequestID: r.id, Timestamp: r.now, Now: r.gateway.options.Now, Deployment: r.gateway.deployment, Roots: r.gateway.roots, Subscription: r.subscription}
+	if r.gateway.traces != nil {
+		c.Trace = func(message string) { r.note(step{Policy: "context.Trace", Result: resultPassed, Message: message}) }
 	}
 	if r.api != nil {
 		c.API = &expr.API{ID: r.api.Name, Name: r.api.Name, Path: r.api.Path, Revision: "1", IsCurrentRevision: true, ServiceURL: r.api.backend}
 	}
-	c.Subscription = r.subscription
 	if r.product != nil {
 		c.Product = &expr.Product{ID: r.product.Name, Name: r.product.Name, State: "Published", SubscriptionRequired: !r.product.Open}
 	}
@@ -39,15 +46,16 @@ func (r *run) context() *expr.Context {
 // where it came.
 func (r *run) requestSeen() *expr.Request {
 	if r.request.payload == nil {
-		q := &r.request
-		q.payload = expr.LazyBody(func() ([]byte, error) { return q.load() })
+		r.request.payload = expr.LazyBody(r.request.load)
 	}
-	seen := &expr.Request{Method: r.request.method, URL: r.target(), OriginalURL: r.original(), Header: r.request.header, Body: r.request.payload,
-		IPAddress: r.remote, MatchedParameters: r.parameters}
-	if tls := r.client.TLS; tls != nil && len(tls.PeerCertificates) > 0 {
-		seen.Certificate = tls.PeerCertificates[0]
+	if r.requested == nil {
+		r.requested = &expr.Request{IPAddress: r.remote, MatchedParameters: r.parameters, OriginalURL: r.original(), Target: r.target}
+		if tls := r.client.TLS; tls != nil && len(tls.PeerCertificates) > 0 {
+			r.requested.Certificate = tls.PeerCertificates[0]
+		}
 	}
-	return seen
+	r.requested.Method, r.requested.Header, r.requested.Body = r.request.method, r.request.header, r.request.payload
+	return r.requested
 }
 
 // original is the URL that the client called.

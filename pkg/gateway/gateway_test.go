@@ -125,3 +125,24 @@ func TestLoadRefusesWhatItDoesNotImplement(t *testing.T) {
 		})
 	}
 }
+
+func TestAProofEndsWithTheKeyThatGaveIt(t *testing.T) {
+	w := with(t, validate("", discovery))
+	token := w.sign(w.good(claims{"exp": w.now().Add(24 * time.Hour).Unix()}))
+	call := func() int { return w.call("GET", "/a/1", bearer(token)...).Code }
+	if call() != 200 || call() != 200 {
+		t.Fatal("a good token is refused")
+	}
+	if rec := w.call("GET", "/a/1", bearer(flip(token))...); rec.Code != 401 {
+		t.Error("another signature passes for one that was verified")
+	}
+	w.rotate("k2")
+	w.wait(59 * time.Minute)
+	if call() != 200 {
+		t.Error("the cached keys do not serve for an hour")
+	}
+	w.wait(time.Minute)
+	if call() != 401 {
+		t.Error("a token of a withdrawn key still passes")
+	}
+}

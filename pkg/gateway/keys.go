@@ -4,10 +4,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -49,6 +51,43 @@ func (k key) serves(alg jose.SignatureAlgorithm) bool {
 type keySource struct {
 	configurations []*configuration
 	inline         []key
+	proofs         proofs
+}
+
+// maxProofs bounds how many verified tokens a source remembers.
+const maxProofs = 1024
+
+// proofs remembers which tokens the present keys have verified, so that a token
+// that is used again costs no second verification. Other keys forget them all.
+type proofs struct {
+	mu     sync.Mutex // guards what follows
+	by     []*snapshot
+	tokens map[[sha256.Size]byte]bool
+	order  [][sha256.Size]byte
+}
+
+// known reports whether these keys have verified the token.
+func (p *proofs) known(by []*snapshot, token [sha256.Size]byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tokens[token] && slices.Equal(p.by, by)
+}
+
+// keep remembers a verified token and forgets the oldest.
+func (p *proofs) keep(by []*snapshot, token [sha256.Size]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Equal(p.by, by) || p.tokens == nil {
+		p.by, p.tokens, p.order = slices.Clone(by), map[[sha256.Size]byte]bool{}, nil
+	}
+	if p.tokens[token] {
+		return
+	}
+	if len(p.order) >= maxProofs {
+		delete(p.tokens, p.order[0])
+		p.order = p.order[1:]
+	}
+	p.tokens[token], p.order = true, append(p.order, token)
 }
 
 // keySource compiles openid-config and issuer-signing-keys.
@@ -148,22 +187,30 @@ func (c *compiler) certificateKey(e apim.Element, id string) (key, bool) {
 	return key{}, false
 }
 
+// keyring is what a source knows at an instant.
+type keyring struct {
+	keys    []key
+	issuers []string
+	// from are the answers that the keys came with.
+	from []*snapshot
+}
+
 // keys returns every key and issuer that is known now. It fails only when no
 // discovery document could be had and there are no inline keys.
-func (s *keySource) keys(now time.Time) (keys []key, issuers []string, err error) {
-	keys = slices.Clip(s.inline)
+func (s *keySource) keys(now time.Time) (ring keyring, err error) {
+	ring.keys = slices.Clip(s.inline)
 	for _, c := range s.configurations {
 		known, fault := c.get(now)
 		if fault != nil {
 			err = fault
 			continue
 		}
-		keys, issuers = append(keys, known.keys...), append(issuers, known.issuer)
+		ring.keys, ring.issuers, ring.from = append(ring.keys, known.keys...), append(ring.issuers, known.issuer), append(ring.from, known)
 	}
-	if len(keys) > 0 || len(issuers) > 0 {
+	if len(ring.keys) > 0 || len(ring.issuers) > 0 {
 		err = nil
 	}
-	return keys, issuers, err
+	return ring, err
 }
 
 // refetch asks every discovery document again, each at most once in five

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/touchstone-id/touchstone/pkg/apim"
@@ -50,8 +51,11 @@ type run struct {
 	lastError *expr.LastError
 	decision  string
 	steps     []step
-	// verified remembers which tokens a key source has verified in this request.
-	verified map[verification]bool
+	// parsed are the tokens that were read in this request.
+	parsed map[string]*expr.Jwt
+	// seen and requested are what expressions see.
+	seen      *expr.Context
+	requested *expr.Request
 	// after are done when the response is known.
 	after []func()
 }
@@ -92,7 +96,7 @@ func newRun(g *Gateway, w http.ResponseWriter, req *http.Request) *run {
 	rand.Read(id[:])                                // never fails: see crypto/rand.Read
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // a random UUID (RFC 9562 section 5.4)
 	r := &run{gateway: g, id: id.String(), now: g.options.Now(), remote: host, client: req,
-		added: http.Header{}, variables: map[string]any{}, verified: map[verification]bool{}, decision: decisionPassed}
+		added: http.Header{}, variables: map[string]any{}, parsed: map[string]*expr.Jwt{}, decision: decisionPassed}
 	r.request = request{method: req.Method, rawQuery: req.URL.RawQuery, header: arrived(req.Header), body: http.MaxBytesReader(w, req.Body, maxBody), length: req.ContentLength}
 	origin, asks := req.Header.Get("Origin"), req.Header.Get("Access-Control-Request-Method")
 	r.preflight = req.Method == http.MethodOptions && origin != "" && asks != ""
@@ -226,10 +230,15 @@ func (r *run) write(w http.ResponseWriter) {
 		w.Write(r.response.body)
 		return
 	}
-	if _, err := io.Copy(flushing{w, http.NewResponseController(w)}, r.response.stream); err != nil {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	if _, err := io.CopyBuffer(flushing{w, http.NewResponseController(w)}, r.response.stream, *buffer); err != nil {
 		r.gateway.options.Log.Warn().Err(err).Str("id", r.id).Msg("the response broke off")
 	}
 }
+
+// buffers are reused for streaming responses.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // flushing hands each piece of a stream on at once.
 type flushing struct {

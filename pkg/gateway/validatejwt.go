@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
@@ -105,15 +106,15 @@ func (v *validateJWT) validate(r *run) (*expr.Jwt, *verdict, error) {
 			return nil, no, nil
 		}
 	}
-	jwt, no := parse(token)
+	jwt, no := r.parse(token)
 	if no != nil {
 		return nil, no, nil
 	}
-	keys, issuers, err := v.source.keys(r.now)
+	ring, err := v.source.keys(r.now)
 	if err != nil {
 		return nil, fail(apim.NoMetadata, err.Error(), "a discovery document and its key set"), nil
 	}
-	if no, err := v.signature(r, token, keys); err != nil || no != nil {
+	if no, err := v.signature(r, token, ring); err != nil || no != nil {
 		if no != nil && no.Failure == apim.KeyUnknown {
 			// The library looks at the lifetime before it reports an unknown key.
 			if late, err := v.lifetime(r, jwt); err != nil || late != nil {
@@ -125,7 +126,7 @@ func (v *validateJWT) validate(r *run) (*expr.Jwt, *verdict, error) {
 	for _, check := range []func() (*verdict, error){
 		func() (*verdict, error) { return v.lifetime(r, jwt) },
 		func() (*verdict, error) { return v.audience(r, jwt) },
-		func() (*verdict, error) { return v.issuer(r, jwt, issuers) },
+		func() (*verdict, error) { return v.issuer(r, jwt, ring.issuers) },
 		func() (*verdict, error) { return v.required(r, jwt) },
 	} {
 		if no, err := check(); err != nil || no != nil {
@@ -180,6 +181,18 @@ func (v *validateJWT) extract(r *run) (string, *verdict, error) {
 	return token, nil, nil
 }
 
+// parse reads a token, once in a request.
+func (r *run) parse(token string) (*expr.Jwt, *verdict) {
+	if known := r.parsed[token]; known != nil {
+		return known, nil
+	}
+	jwt, no := parse(token)
+	if no == nil {
+		r.parsed[token] = jwt
+	}
+	return jwt, no
+}
+
 // parse reads a token without believing it.
 func parse(token string) (*expr.Jwt, *verdict) {
 	if len(token) > maxToken {
@@ -221,16 +234,11 @@ func readHeader(token string) (h header, ok bool) {
 	return h, err == nil
 }
 
-// verification names a token and the keys that verified it.
-type verification struct {
-	source *keySource
-	token  string
-}
-
 // signature verifies the token with the keys its kid names, or with every key
 // when none has that name.
-func (v *validateJWT) signature(r *run, token string, keys []key) (*verdict, error) {
-	if r.verified[verification{v.source, token}] {
+func (v *validateJWT) signature(r *run, token string, ring keyring) (*verdict, error) {
+	proof := sha256.Sum256([]byte(token))
+	if v.source.proofs.known(ring.from, proof) {
 		return nil, nil
 	}
 	h, ok := readHeader(token)
@@ -255,17 +263,17 @@ func (v *validateJWT) signature(r *run, token string, keys []key) (*verdict, err
 	if err != nil {
 		return fail(apim.TokenMalformed, "an unreadable signature", "a signed token of three segments"), nil
 	}
-	matching := named(keys, h.KeyID)
+	matching := named(ring.keys, h.KeyID)
 	if len(matching) == 0 && v.source.refetch(r.now) {
-		if keys, _, err = v.source.keys(r.now); err != nil {
+		if ring, err = v.source.keys(r.now); err != nil {
 			return fail(apim.NoMetadata, err.Error(), "a discovery document and its key set"), nil
 		}
-		matching = named(keys, h.KeyID)
+		matching = named(ring.keys, h.KeyID)
 	}
-	if no := verify(jws, h, keys, matching); no != nil {
+	if no := verify(jws, h, ring.keys, matching); no != nil {
 		return no, nil
 	}
-	r.verified[verification{v.source, token}] = true
+	v.source.proofs.keep(ring.from, proof)
 	return nil, nil
 }
 

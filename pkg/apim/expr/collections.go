@@ -328,8 +328,11 @@ func addDictionary(create func(string, func(call) Value)) {
 		c.m.step(len(on(c).keys))
 		return on(c).remove(c.args[0])
 	})
-	k.instance["Count"] = prop("int", func(c call) Value { return int32(len(on(c).keys)) })
-	k.instance["Keys"] = prop("IEnumerable", func(c call) Value { return &list{of: "IEnumerable", items: append([]Value(nil), on(c).keys...)} })
+	k.instance["Count"] = prop("int", func(c call) Value { return int32(len(on(c).entries())) })
+	k.instance["Keys"] = prop("IEnumerable", func(c call) Value {
+		on(c).load()
+		return &list{of: "IEnumerable", items: append([]Value(nil), on(c).keys...)}
+	})
 	k.instance["Values"] = prop("IEnumerable", func(c call) Value {
 		l := &list{of: "IEnumerable"}
 		for _, e := range on(c).entries() {

@@ -46,8 +46,9 @@ func (c *Context) now() time.Time {
 // Request is context.Request.
 type Request struct {
 	Method string
-	// URL is the address sent to the backend, OriginalURL the one called.
-	URL, OriginalURL  *url.URL
+	// Target gives the address sent to the backend, OriginalURL is the one called.
+	Target            func() *url.URL
+	OriginalURL       *url.URL
 	Header            http.Header
 	Body              *Body
 	IPAddress         string

@@ -26,7 +26,7 @@ func sample() *Context {
 	u, _ := url.Parse("https://api.test:8443/orders/7?q=1&q=2&name=a%20b")
 	now := time.Date(2026, 3, 4, 5, 6, 7, 89_000_000, time.UTC)
 	return &Context{
-		Request: &Request{Method: "POST", URL: u, OriginalURL: u, IPAddress: "10.0.0.1", MatchedParameters: map[string]string{"id": "7"},
+		Request: &Request{Method: "POST", Target: func() *url.URL { return u }, OriginalURL: u, IPAddress: "10.0.0.1", MatchedParameters: map[string]string{"id": "7"},
 			Header: http.Header{"X-A": {"1", "2"}, "Authorization": {"Bearer " + sampleToken()}, "X-Basic": {"Basic " + base64.StdEncoding.EncodeToString([]byte("u:p:q"))}},
 			Body:   NewBody([]byte(`{"items":[{"id":1,"tags":["x","y"]},{"id":2,"tags":[]}],"name":"n","price":1.5,"ok":true,"nothing":null,"stamp":"2026-03-04T05:06:07Z"}`))},
 		Response:  &Response{StatusCode: 503, StatusReason: "Service Unavailable", Header: http.Header{"Content-Type": {"text/plain"}}, Body: NewBody([]byte("sorry"))},

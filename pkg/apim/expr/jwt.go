@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Jwt is a JSON Web Token as expressions see it (RFC 7519). Claims holds every
@@ -24,6 +24,8 @@ type Jwt struct {
 	ExpirationTime, IssuedAt, NotBefore  *time.Time
 	// Raw is the compact serialization. It is a credential: do not log it.
 	Raw string
+	// shown is Claims as expressions see it.
+	shown *dict
 }
 
 var errNotJWT = errors.New("not a compact JWS with JSON header and claims")
@@ -54,93 +56,131 @@ func ParseJwt(token string) (*Jwt, error) {
 	}
 	claims := map[string][]string{}
 	for name, raw := range payload {
-		values, err := claimValues(raw)
-		if err != nil {
-			return nil, err
-		}
-		if len(values) > 0 {
+		if values := claimValues(raw); len(values) > 0 {
 			claims[name] = values
 		}
 	}
-	return &Jwt{
+	j := &Jwt{
 		Algorithm: stringMember(header, "alg"), Type: stringMember(header, "typ"),
 		ID: stringMember(payload, "jti"), Issuer: stringMember(payload, "iss"), Subject: stringMember(payload, "sub"),
 		Audiences: claims["aud"], Claims: claims,
 		ExpirationTime: numericDate(payload["exp"]), IssuedAt: numericDate(payload["iat"]), NotBefore: numericDate(payload["nbf"]),
 		Raw: token,
-	}, nil
+	}
+	j.shown = &dict{joins: true, fixed: true, look: func(name string) (Value, bool) {
+		values, ok := claims[name]
+		return texts(values), ok
+	}, list: func(d *dict) {
+		for name, values := range claims {
+			d.set(name, texts(values))
+		}
+	}}
+	return j, nil
 }
 
 // parseSegment decodes base64url without padding and a JSON object whose
 // member names do not repeat.
 func parseSegment(segment string) (map[string]json.RawMessage, error) {
 	data, err := base64.RawURLEncoding.Strict().DecodeString(segment)
-	if err != nil || strings.ContainsAny(segment, "\r\n") {
+	if err != nil || strings.ContainsAny(segment, "\r\n") || !json.Valid(data) {
 		return nil, errNotJWT
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+	data = bytes.TrimLeft(data, space)
+	if len(data) == 0 || data[0] != '{' {
 		return nil, errNotJWT
 	}
 	members := map[string]json.RawMessage{}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, errNotJWT
+	for rest := bytes.TrimLeft(data[1:], space); rest[0] != '}'; rest = bytes.TrimLeft(rest, space) {
+		if rest[0] == ',' {
+			rest = bytes.TrimLeft(rest[1:], space)
 		}
-		name, ok := key.(string)
+		end := valueEnd(rest)
+		name, ok := stringText(rest[:end])
 		if !ok {
 			return nil, errNotJWT
 		}
 		if _, repeated := members[name]; repeated {
 			return nil, fmt.Errorf("%w: a member name repeats", errNotJWT)
 		}
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return nil, errNotJWT
-		}
-		members[name] = raw
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, errNotJWT
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errNotJWT
+		rest = bytes.TrimLeft(rest[end:], space)
+		rest = bytes.TrimLeft(rest[1:], space) // the colon
+		end = valueEnd(rest)
+		members[name], rest = json.RawMessage(rest[:end]), rest[end:]
 	}
 	return members, nil
 }
 
-func stringMember(members map[string]json.RawMessage, name string) string {
+// space is what JSON allows between tokens.
+const space = " \t\r\n"
+
+// valueEnd returns the length of the JSON value that valid JSON begins with.
+func valueEnd(data []byte) int {
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			for i++; data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth <= 0 {
+				return i + 1 + min(depth, 0)
+			}
+		case ',', ' ', '\t', '\r', '\n', ':':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(data)
+}
+
+// stringText reads a JSON string; most need no decoding.
+func stringText(raw []byte) (string, bool) {
+	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return string(raw[1 : len(raw)-1]), true
+	}
 	var s string
-	if raw := members[name]; len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil {
+	err := json.Unmarshal(raw, &s)
+	return s, err == nil
+}
+
+func stringMember(members map[string]json.RawMessage, name string) string {
+	if raw := members[name]; len(raw) > 0 && raw[0] == '"' {
+		s, _ := stringText(raw)
 		return s
 	}
 	return ""
 }
 
-func claimValues(raw json.RawMessage) ([]string, error) {
+// claimValues makes a claim's texts: one, or one for each item of an array.
+func claimValues(raw json.RawMessage) []string {
 	if raw[0] != '[' {
-		return []string{claimText(raw)}, nil
+		return []string{claimText(raw)}
 	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(raw, &items); err != nil {
-		return nil, errNotJWT
+	values := []string{}
+	for rest := bytes.TrimLeft(raw[1:], space); rest[0] != ']'; rest = bytes.TrimLeft(rest, space) {
+		if rest[0] == ',' {
+			rest = bytes.TrimLeft(rest[1:], space)
+		}
+		end := valueEnd(rest)
+		values, rest = append(values, claimText(rest[:end])), rest[end:]
 	}
-	values := make([]string, len(items))
-	for i, item := range items {
-		values[i] = claimText(item)
-	}
-	return values, nil
+	return values
 }
 
-func claimText(raw json.RawMessage) string {
+func claimText(raw []byte) string {
 	switch raw[0] {
 	case '"':
-		var s string
-		if json.Unmarshal(raw, &s) == nil {
-			return s
-		}
-		return string(raw)
+		s, _ := stringText(raw)
+		return s
 	case 'n':
 		return ""
 	case '{', '[', 't', 'f':

@@ -38,7 +38,16 @@ func on[T any](f func(*T) string) member {
 }
 
 // headers shows a header: names ignore case, values join with commas.
-func headers(h http.Header) *dict { return valuesDict(h) }
+func headers(h http.Header) *dict {
+	return &dict{joins: true, folds: true, fixed: true, look: func(name string) (Value, bool) {
+		values, ok := h[http.CanonicalHeaderKey(name)]
+		return texts(values), ok
+	}, list: func(d *dict) {
+		for name, values := range h {
+			d.set(name, texts(values))
+		}
+	}}
+}
 
 func link(u *url.URL) Value {
 	if u == nil {
@@ -66,11 +75,11 @@ func addContext() {
 	k.instance["Tracing"] = env("bool", func(c *Context) Value { return c.Trace != nil })
 	k.instance["RequestId"] = env("Guid", func(c *Context) Value { g, _ := parseGuid(c.RequestID); return g })
 	k.instance["Variables"] = env("Dictionary<string,object>", func(c *Context) Value {
-		d := &dict{values: map[Value]Value{}, fixed: true}
-		for name, v := range c.Variables {
-			d.set(name, v)
-		}
-		return d
+		return &dict{fixed: true, look: func(name string) (Value, bool) { v, ok := c.Variables[name]; return v, ok }, list: func(d *dict) {
+			for name, v := range c.Variables {
+				d.set(name, v)
+			}
+		}}
 	})
 	k.instance["Trace"] = method(1, 1, "", func(c call) Value {
 		if c.m.env.Trace != nil {
@@ -88,7 +97,7 @@ func addMessages() {
 	of := func(c call) *Request { return c.on.(*Request) }
 	q.instance["Method"] = on(func(r *Request) string { return r.Method })
 	q.instance["IpAddress"] = on(func(r *Request) string { return r.IPAddress })
-	q.instance["Url"] = prop("IUrl", func(c call) Value { return link(of(c).URL) })
+	q.instance["Url"] = prop("IUrl", func(c call) Value { return link(of(c).Target()) })
 	q.instance["OriginalUrl"] = prop("IUrl", func(c call) Value { return link(of(c).OriginalURL) })
 	q.instance["Headers"] = prop("Dictionary<string,string[]>", func(c call) Value { return headers(of(c).Header) })
 	q.instance["Body"] = prop("IMessageBody", func(c call) Value { return nullable(of(c).Body) })
@@ -218,15 +227,7 @@ func addJwt() {
 		l.of = "IEnumerable"
 		return l
 	})
-	k.instance["Claims"] = prop("Dictionary<string,string[]>", func(c call) Value {
-		d := valuesDict(c.on.(*Jwt).Claims)
-		d.folds = false
-		d.values, d.keys = map[Value]Value{}, nil
-		for name, v := range c.on.(*Jwt).Claims {
-			d.set(name, texts(v))
-		}
-		return d
-	})
+	k.instance["Claims"] = prop("Dictionary<string,string[]>", func(c call) Value { return c.on.(*Jwt).shown })
 	k.instance["ExpirationTime"] = prop("", func(c call) Value { return instant(c.on.(*Jwt).ExpirationTime) })
 	k.instance["IssuedAt"] = prop("", func(c call) Value { return instant(c.on.(*Jwt).IssuedAt) })
 	k.instance["NotBefore"] = prop("", func(c call) Value { return instant(c.on.(*Jwt).NotBefore) })

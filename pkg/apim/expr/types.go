@@ -180,6 +180,27 @@ func assignable(m *machine, v Value, t string) Value {
 	return cast(m, v, t, false)
 }
 
+// Copy returns a value of its own: JSON tokens can be changed by expressions,
+// so what one request caches another must not share.
+func Copy(v Value) Value {
+	j, ok := v.(*jtoken)
+	if !ok || j == nil {
+		return v
+	}
+	c := *j
+	c.keys, c.items = slices.Clone(j.keys), slices.Clone(j.items)
+	for i, item := range c.items {
+		c.items[i], _ = Copy(item).(*jtoken)
+	}
+	if j.members != nil {
+		c.members = make(map[string]*jtoken, len(j.members))
+		for name, m := range j.members {
+			c.members[name], _ = Copy(m).(*jtoken)
+		}
+	}
+	return &c
+}
+
 // Storable reports whether set-variable may keep a value: the reference lists
 // Json.NET tokens, primitives, Guid, String, DateTime and TimeSpan, and neither
 // arrays nor Jwt.

@@ -81,6 +81,10 @@ type dict struct {
 	values       map[Value]Value
 	joins, folds bool
 	fixed        bool
+	// look and list stand in for what is not copied until somebody asks for all
+	// of it.
+	look func(name string) (Value, bool)
+	list func(*dict)
 }
 
 func newDict() *dict { return &dict{values: map[Value]Value{}} }
@@ -106,7 +110,19 @@ func (d *dict) hashable(key Value) Value {
 	return nil
 }
 
+// load copies what look stands for.
+func (d *dict) load() {
+	if list := d.list; list != nil {
+		d.look, d.list, d.values = nil, nil, map[Value]Value{}
+		list(d)
+	}
+}
+
 func (d *dict) get(key Value) (Value, bool) {
+	if name, ok := key.(string); ok && d.look != nil {
+		return d.look(name)
+	}
+	d.load()
 	v, ok := d.values[d.hashable(key)]
 	return v, ok
 }
@@ -135,6 +151,7 @@ func (d *dict) remove(key Value) bool {
 }
 
 func (d *dict) entries() []Value {
+	d.load()
 	out := make([]Value, len(d.keys))
 	for i, k := range d.keys {
 		out[i] = &entry{k, d.values[d.hashable(k)]}
