@@ -34,7 +34,7 @@ func (f Finding) String() string {
 
 // Check finds mistakes in a document, in the order of its lines. It knows the
 // shape of the policies that package gateway runs, the sections of all others,
-// and what people get wrong about validate-jwt. An empty result does not mean
+// their expressions, and what people get wrong about validate-jwt. An empty result does not mean
 // that API Management accepts the document: named values, certificates and the
 // types of expressions are only known there.
 func Check(d *Document) []Finding {
@@ -49,6 +49,16 @@ func Check(d *Document) []Finding {
 		c.base(d, s, elements)
 	}
 	c.inbound(d.Inbound)
+	c.together(d)
+	validated := false
+	all := slices.Concat(d.Inbound, d.Backend, d.Outbound, d.OnError, d.Fragment)
+	for _, e := range all {
+		walk(e, func(e Element) {
+			validated = validated || e.Name == "validate-jwt" || e.Name == "validate-azure-ad-token" || e.Name == "include-fragment"
+			c.period(e)
+		})
+	}
+	c.expressions(all, validated)
 	slices.SortStableFunc(c.findings, func(a, b Finding) int {
 		if a.Line != b.Line {
 			return a.Line - b.Line

@@ -66,6 +66,20 @@ func TestCheck(t *testing.T) {
 		{"plain text key", broken(t, `<audiences>`, `<issuer-signing-keys><key>my-secret!</key></issuer-signing-keys><audiences>`), "unusable-key"},
 		{"n without e", broken(t, `<audiences>`, `<issuer-signing-keys><key n="AQAB" /></issuer-signing-keys><audiences>`), "unusable-key"},
 		{"cors late", jwt + `<cors><allowed-origins><origin>*</origin></allowed-origins></cors>`, "cors-not-first"},
+		{"expression of a forbidden type", `<set-variable name="a" value="@(System.IO.File.ReadAllText(&quot;x&quot;))" />`, "expression"},
+		{"expression of a type that is not here", `<set-variable name="a" value="@(XElement.Parse(&quot;x&quot;).Value)" />`, "expression"},
+		{"expression with a named value", `<set-variable name="a" value="@({{seconds}} + 1)" />`, ""},
+		{"text that is no text", `<set-header name="a"><value>@(1 + true)</value></set-header>`, "expression"},
+		{"claim taken blindly", jwt + `<set-variable name="a" value='@(((Jwt)context.Variables["jwt"]).Claims["x"][0])' />`, "claim-indexer"},
+		{"claim taken with care", jwt + `<set-variable name="a" value='@(((Jwt)context.Variables["jwt"]).Claims.ContainsKey("x") ? ((Jwt)context.Variables["jwt"]).Claims["x"][0] : "")' />`, ""},
+		{"part of a joined claim", jwt + `<set-variable name="a" value='@(((Jwt)context.Variables["jwt"]).Claims.GetValueOrDefault("roles", "").Contains("admin"))' />`, "claim-substring"},
+		{"token read without validation", `<choose><when condition='@(context.Request.Headers.GetValueOrDefault("Authorization", "").AsJwt()?.Subject == "root")'><set-method>GET</set-method></when></choose>`, "token-not-validated"},
+		{"alternatives in a row", jwt + strings.Replace(jwt, "login.example/.well", "other.example/.well", 1), "validations-in-a-row"},
+		{"the same issuer twice", jwt + jwt, ""},
+		{"token in a trace", `<trace source="a"><message>@(context.Request.Headers.GetValueOrDefault("Authorization", ""))</message></trace>`, "token-in-trace"},
+		{"long rate window", `<rate-limit-by-key calls="1" renewal-period="301" counter-key="k" />`, "period"},
+		{"short quota", `<quota-by-key calls="1" renewal-period="299" counter-key="k" />`, "period"},
+		{"endless quota", `<quota-by-key calls="1" renewal-period="0" counter-key="k" />`, ""},
 		{"limit by a raw header", `<rate-limit-by-key calls="1" renewal-period="60" counter-key='@(context.Request.Headers.GetValueOrDefault("X-Key", ""))' />`, "limit-by-raw-header"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -94,6 +108,7 @@ func TestCheckSections(t *testing.T) {
 	for _, tt := range []struct{ name, document, rule string }{
 		{"absent sections inherit", `<policies />`, ""},
 		{"empty section drops the wider scope", `<policies><outbound /></policies>`, "missing-base"},
+		{"own response hides the message", `<policies><inbound><base />` + strings.Replace(jwt, "clock-skew", `failed-validation-error-message="x" clock-skew`, 1) + `</inbound><on-error><base /><return-response /></on-error></policies>`, "message-overridden"},
 		{"validate-jwt outbound", `<policies><outbound><base />` + jwt + `</outbound></policies>`, "wrong-section"},
 		{"set-body on error", `<policies><on-error><base /><set-body>x</set-body></on-error></policies>`, "wrong-section"},
 		{"fragment", `<fragment>` + jwt + `</fragment>`, ""},

@@ -63,6 +63,14 @@ func TestSendRequest(t *testing.T) {
 	}
 }
 
+func TestReturnResponseOfAnotherService(t *testing.T) {
+	w := with(t, `<inbound><send-request response-variable-name="r"><set-url>`+service(t).URL+`/404</set-url></send-request><return-response response-variable-name="r"><set-header name="X-Own"><value>1</value></set-header></return-response></inbound>`)
+	rec := w.call("GET", "/a/1")
+	if rec.Code != 404 || rec.Header().Get("X-Own") != "1" || !strings.Contains(rec.Body.String(), `"path":"/404"`) || w.seen != nil {
+		t.Errorf("%d %v %s", rec.Code, rec.Header(), rec.Body)
+	}
+}
+
 func TestCachedValues(t *testing.T) {
 	w := with(t, `<inbound><cache-lookup-value key="@("k" + context.Request.Method)" variable-name="v" default-value="none"/>
 <set-header name="X-Out"><value>@((string)context.Variables["v"])</value></set-header>

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/touchstone-id/touchstone/pkg/apim"
+	"github.com/touchstone-id/touchstone/pkg/apim/expr"
 )
 
 // change is a compiled set-header or set-query-parameter.
@@ -221,7 +222,12 @@ func compileSetStatus(c *compiler, e apim.Element, p *policy) {
 
 // compileReturnResponse compiles return-response: the request ends here.
 func compileReturnResponse(c *compiler, e apim.Element, p *policy) {
-	c.unimplemented(e, "response-variable-name")
+	variable := e.Value("response-variable-name")
+	if apim.IsExpression(variable) {
+		c.fault(e, "a response-variable-name that is an expression is not implemented by this gateway")
+	}
+	_, codes := e.Child("set-status")
+	_, bodies := e.Child("set-body")
 	code, body := value{literal: "200"}, value{}
 	var headers []change
 	for _, child := range e.Children {
@@ -245,6 +251,13 @@ func compileReturnResponse(c *compiler, e apim.Element, p *policy) {
 			return err
 		}
 		answer := &response{status: status, header: http.Header{}, body: []byte(text)}
+		if variable != "" {
+			kept, ok := r.variables[variable].(*expr.Response)
+			if !ok {
+				return fmt.Errorf("the variable %s holds no response", variable)
+			}
+			answer.adopt(kept, codes, bodies)
+		}
 		for _, h := range headers {
 			if err := h.applyHeader(r, answer.header); err != nil {
 				return err
@@ -261,5 +274,19 @@ func compileReturnResponse(c *compiler, e apim.Element, p *policy) {
 		}
 		note.note(r, result, fmt.Sprintf("answered %d", status))
 		return errAnswered
+	}
+}
+
+// adopt takes over a response that send-request kept, except for what the
+// policy gives itself.
+func (a *response) adopt(kept *expr.Response, ownStatus, ownBody bool) {
+	a.header = kept.Header.Clone()
+	removeHopByHop(a.header)
+	a.header.Del("Content-Length")
+	if !ownStatus {
+		a.status = kept.StatusCode
+	}
+	if !ownBody {
+		a.body = kept.Body.Content()
 	}
 }

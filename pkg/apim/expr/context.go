@@ -165,3 +165,11 @@ func (b *Body) Keep() error {
 	}
 	return err
 }
+
+// Content returns what a loaded body still holds. The caller must not change it.
+func (b *Body) Content() []byte {
+	if b == nil || b.consumed {
+		return nil
+	}
+	return b.content
+}
