@@ -10,7 +10,7 @@ import (
 
 // TestConformance holds what the reference says of API Management, case by
 // case. The mark says how sure that is: D documentation, O observed on a real
-// gateway, X Microsoft's schema, L the validating library, I inferred.
+// gateway, S a sample of Microsoft's, I inferred.
 func TestConformance(t *testing.T) {
 	key := `<issuer-signing-keys><key>a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=</key></issuer-signing-keys>`
 	fails := func(attributes string) string {
@@ -40,6 +40,8 @@ func TestConformance(t *testing.T) {
 		{"no such operation", "O", `<inbound/>`, "GET", "/a/1/2", nil, 404, "Resource not found", nil},
 		{"no such method", "D", `<inbound/>`, "DELETE", "/a/1", nil, 404, "Resource not found", nil},
 
+		{"no such operation, told to on-error", "D", `<inbound/>` + lastError, "GET", "/a/1/2", nil, 404, "Resource not found", header("X-Error", "configuration/OperationNotFound/inbound//")},
+		{"no such operation, answered in on-error", "S", `<inbound/><on-error><choose><when condition='@(context.LastError.Source == "configuration")'><return-response><set-status code="405"/><set-header name="Content-Type"><value>application/json</value></set-header><set-body>{"statusCode":405,"message":"no"}</set-body></return-response></when></choose></on-error>`, "GET", "/a/1/2", nil, 405, "no", nil},
 		{"check-header, absent", "D", `<inbound><check-header name="X-A" failed-check-httpcode="400" failed-check-error-message="want it" ignore-case="false"/></inbound>` + lastError, "GET", "/a/1", nil, 400, "want it", header("X-Error", "check-header/HeaderNotFound/inbound/api/")},
 		{"check-header, another value", "D", `<inbound><check-header name="X-A" failed-check-httpcode="403" failed-check-error-message="no" ignore-case="false"><value>one</value><value>two</value></check-header></inbound>` + lastError, "GET", "/a/1", header("X-A", "ONE"), 403, "no", header("X-Error", "check-header/HeaderValueNotAllowed/inbound/api/")},
 		{"check-header, ignoring case", "D", `<inbound><check-header name="x-a" failed-check-httpcode="403" failed-check-error-message="no" ignore-case="true"><value>one</value></check-header></inbound>`, "GET", "/a/1", header("X-A", "ONE"), 200, "GET /base/1 ", nil},

@@ -56,6 +56,8 @@ type Gateway struct {
 	transport *http.Transport
 	// forwarder calls backends; it is the transport, except in explanations.
 	forwarder http.RoundTripper
+	// around is the global scope alone, for calls of no API.
+	around pipeline
 	// sender makes the calls of send-request.
 	sender *http.Client
 	// roots check client certificates; nil are the system's.
@@ -115,6 +117,7 @@ func New(c Config, o Options) (*Gateway, error) {
 	g.subscribe(c)
 	compiler := newCompiler(c, o)
 	global := compiler.global(c.GlobalPolicy)
+	g.around = compiler.pipeline([]*document{global})
 	for _, configured := range c.APIs {
 		g.apis = append(g.apis, compiler.api(configured, global, c.Products))
 	}

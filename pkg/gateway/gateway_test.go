@@ -146,3 +146,57 @@ func TestAProofEndsWithTheKeyThatGaveIt(t *testing.T) {
 		t.Error("a token of a withdrawn key still passes")
 	}
 }
+
+func TestTheDocumentedFileLoads(t *testing.T) {
+	text, err := os.ReadFile("../../docs/gateway.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, found := strings.Cut(string(text), "```yaml\n")
+	block, _, _ = strings.Cut(block, "```")
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(path, []byte(block), 0o644); err != nil || !found {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.check(); err != nil {
+		t.Error(err)
+	}
+	if c.Certificates["partner"] != filepath.Join(filepath.Dir(path), "tls/partner.pem") || len(c.Subscriptions) != 2 || c.Clock.At.IsZero() || !c.TLS.RequestClientCertificate {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestConfigurationsThatAreRefused(t *testing.T) {
+	api := `apis: [{name: a, path: /a, backend: "http://b.test", policy: p.xml, operations: [{name: o, method: GET, url_template: /}]}]` + "\n"
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown key", api + "nope: 1\n", "nope"},
+		{"no policy", strings.Replace(api, "policy: p.xml, ", "", 1), "open to everybody"},
+		{"no operations", strings.Replace(api, "operations: [{name: o, method: GET, url_template: /}]", "operations: []", 1), "no operations"},
+		{"backend with credentials", strings.Replace(api, "http://b", "http://u:p@b", 1), "not an http or https URL"},
+		{"traces for everybody", api + "trace: true\nlisten: 0.0.0.0:80\n", "can be reached by others"},
+		{"subscription without key", api + "subscriptions: [{name: s, keys: []}]\n", "has no key"},
+		{"subscription of no product", api + "subscriptions: [{name: s, keys: [k], product: p}]\n", "that there is"},
+		{"product of no API", api + "products: [{name: p, apis: [b]}]\n", `no API "b"`},
+		{"nobody can come in", strings.Replace(api, "path: /a", "path: /a, subscription_required: true", 1), "lets nobody in"},
+		{"key without certificate", api + "tls: {key: k}\n", "belong together"},
+		{"two clocks", api + "clock: {at: 2027-01-15T08:00:00Z, offset: 1s}\n", "exclude each other"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "gateway.yaml")
+			if err := os.WriteFile(path, []byte(tt.text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			c, err := Load(path)
+			if err == nil {
+				err = c.check()
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}

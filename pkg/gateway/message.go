@@ -252,11 +252,11 @@ func compileReturnResponse(c *compiler, e apim.Element, p *policy) {
 		}
 		answer := &response{status: status, header: http.Header{}, body: []byte(text)}
 		if variable != "" {
-			kept, ok := r.variables[variable].(*expr.Response)
-			if !ok {
+			if kept, ok := r.variables[variable].(*expr.Response); ok {
+				answer.adopt(kept, codes, bodies)
+			} else if !codes {
 				return fmt.Errorf("the variable %s holds no response", variable)
 			}
-			answer.adopt(kept, codes, bodies)
 		}
 		for _, h := range headers {
 			if err := h.applyHeader(r, answer.header); err != nil {

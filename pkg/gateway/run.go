@@ -118,10 +118,10 @@ func (r *run) serve() {
 	case r.preflight && r.api != nil && r.answerPreflight():
 		return
 	case r.operation == nil || r.preflight:
-		r.refuse("configuration", "OperationNotFound", http.StatusNotFound, "Resource not found")
+		r.refuse("configuration", "OperationNotFound", http.StatusNotFound, "Resource not found", nil)
 		return
 	case r.request.length > maxBody:
-		r.refuse("configuration", "RequestTooLarge", http.StatusRequestEntityTooLarge, "The request body is larger than 4 MiB.")
+		r.refuse("configuration", "RequestTooLarge", http.StatusRequestEntityTooLarge, "The request body is larger than 4 MiB.", nil)
 		return
 	case !r.subscribed():
 		return
@@ -139,6 +139,12 @@ func (r *run) serve() {
 // pipeline is the policies in effect: those of the product, when the call came
 // through one.
 func (r *run) pipeline() pipeline {
+	switch {
+	case r.operation == nil && r.api == nil:
+		return r.gateway.around
+	case r.operation == nil:
+		return r.api.pipeline
+	}
 	if r.product != nil {
 		if p, ok := r.operation.through[r.product.Name]; ok {
 			return p
@@ -194,11 +200,13 @@ func (r *run) fail(err error) {
 	}
 }
 
-// refuse answers before any policy runs.
-func (r *run) refuse(source, reason string, status int, message string) {
-	r.decision = decisionRefused
-	r.response = jsonResponse(status, message)
+// refuse answers before any policy runs, except for on-error: of the API, or of
+// the global scope when there is none.
+func (r *run) refuse(source, reason string, status int, message string, header http.Header) {
 	r.note(step{Policy: source, Result: resultFailed, Message: reason + ": " + message})
+	f := refused(status, reason, message, message)
+	f.Source, f.Section, f.header = source, string(apim.Inbound), header
+	r.fail(f)
 }
 
 // discard closes a response that will not be sent.

@@ -71,12 +71,12 @@ func (r *run) subscribed() bool {
 }
 
 func (r *run) unsubscribed(reason, message string) bool {
-	r.refuse("authorization", reason, http.StatusUnauthorized, message)
 	scheme := "http"
 	if r.client.TLS != nil {
 		scheme = "https"
 	}
 	realm := url.URL{Scheme: scheme, Host: r.client.Host, Path: r.api.Path}
-	r.response.header.Set("WWW-Authenticate", fmt.Sprintf(`AzureApiManagementKey realm=%q,name=%q,type="header"`, realm.String(), r.api.SubscriptionHeader))
+	r.refuse("authorization", reason, http.StatusUnauthorized, message,
+		http.Header{"Www-Authenticate": {fmt.Sprintf(`AzureApiManagementKey realm=%q,name=%q,type="header"`, realm.String(), r.api.SubscriptionHeader)}})
 	return false
 }

@@ -169,6 +169,25 @@ func addCollections() {
 	pair.instance["Value"] = prop("", func(c call) Value { return c.on.(*entry).value })
 	define("IGrouping").instance["Key"] = prop("", func(c call) Value { return c.on.(*list).key })
 	addDictionary(create)
+	addArray()
+}
+
+// addArray adds the functions of Array, which are those of sequences with the
+// array as first argument.
+func addArray() {
+	k := define("Array")
+	for name, of := range map[string]string{"Exists": "Any", "Find": "FirstOrDefault", "FindAll": "Where", "TrueForAll": "All", "ConvertAll": "Select"} {
+		mem := linq[of]
+		k.static[name] = method(2, 2, "", func(c call) Value { return mem.run(call{m: c.m, on: c.args[0], args: c.args[1:]}) })
+	}
+	k.static["IndexOf"] = method(2, 2, "int", func(c call) Value {
+		for i, v := range items(c.m, c.args[0]) {
+			if equal(v, c.args[1]) {
+				return int32(i)
+			}
+		}
+		return int32(-1)
+	})
 }
 
 // add appends; a HashSet keeps one of each. It reports whether it did.

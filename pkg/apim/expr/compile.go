@@ -189,8 +189,8 @@ func (c *compiler) expression(s syntax) code {
 		return c.conditional(s)
 	case *castSyntax:
 		x, to := c.value(s.x), c.typeName(s.to)
-		boxed := x.typ == "object"
-		return code{run: func(m *machine) Value { m.step(1); return cast(m, x.run(m), to, boxed) }, typ: to}
+		boxed, narrow := x.typ == "object", narrowing(s.to.name)
+		return code{run: func(m *machine) Value { m.step(1); return narrow(cast(m, x.run(m), to, boxed)) }, typ: to}
 	case *typeTestSyntax:
 		return c.typeTest(s)
 	case *newSyntax:

@@ -43,6 +43,26 @@ func cast(m *machine, v Value, to string, boxed bool) Value {
 	return nil
 }
 
+// narrowing cuts what a cast to a type without a kind of its own cuts: short,
+// ushort and uint compute as int and long.
+func narrowing(name string) func(Value) Value {
+	var cut func(int64) Value
+	switch name {
+	case "short", "Int16":
+		cut = func(n int64) Value { return int32(int16(n)) }
+	case "ushort", "UInt16":
+		cut = func(n int64) Value { return int32(uint16(n)) }
+	case "uint", "UInt32":
+		cut = func(n int64) Value { return int64(uint32(n)) }
+	}
+	return func(v Value) Value {
+		if n, ok := integer(v); ok && cut != nil {
+			return cut(n)
+		}
+		return v
+	}
+}
+
 // dotNet is a type's name in messages.
 func dotNet(k string) string {
 	if name, ok := map[string]string{"string": "System.String", "int": "System.Int32", "long": "System.Int64", "bool": "System.Boolean", "double": "System.Double", "DateTime": "System.DateTime"}[k]; ok {

@@ -136,6 +136,12 @@ func TestEval(t *testing.T) {
 		{"sum and max", `@(new[] {1, 2, 3}.Sum() + new[] {1, 5}.Max())`, "11"},
 
 		// JSON.
+		{"property removed", `@{ var o = JObject.Parse("{\"a\":1,\"b\":2}"); foreach (var k in new [] {"a"}) { o.Property (k).Remove (); } return o.ToString(Formatting.None); }`, `{"b":2}`},
+		{"array functions", `@(Array.Exists(((Jwt)context.Variables["jwt"]).Claims["roles"], e => e == "clerk") && Array.IndexOf(new[] {1, 2}, 2) == 1)`, "True"},
+		{"short", `@((short)40000 + (ushort)(-1))`, "39999"},
+		{"addresses in a range", `@{ int swap(int h) { return (((int)half((short)h) & 0xFFFF) << 16) | ((int)half((short)(h >> 16)) & 0xFFFF); } short half(short h) { return (short)((((int)h & 0xFF) << 8) | (int)((h >> 8) & 0xFF)); }
+			int at(string a) { var p = a.Split('.'); return BitConverter.ToInt32(new byte[] { Convert.ToByte(int.Parse(p[0])), Convert.ToByte(int.Parse(p[1])), Convert.ToByte(int.Parse(p[2])), Convert.ToByte(int.Parse(p[3])), }, 0); }
+			var mask = swap(-1 << (32 - 12)); return ((at("172.31.2.3") & mask) == (at("172.16.0.0") & mask)) + " " + ((at("172.32.0.1") & mask) == (at("172.16.0.0") & mask)); }`, "True False"},
 		{"body", `@((string)context.Request.Body.As<JObject>(preserveContent: true)["name"])`, "n"},
 		{"path", `@(context.Request.Body.As<JObject>(true).SelectToken("items[1].id").ToString())`, "2"},
 		{"no path", `@(context.Request.Body.As<JObject>(true).SelectToken("items[9].id") == null)`, "True"},

@@ -16,8 +16,9 @@ type jtoken struct {
 	keys    []string
 	members map[string]*jtoken
 	items   []*jtoken
-	scalar  Value  // of a JValue
-	name    string // of a JProperty, whose value is items[0]
+	scalar  Value   // of a JValue
+	name    string  // of a JProperty, whose value is items[0]
+	owner   *jtoken // of a JProperty that stands in an object
 }
 
 func (j *jtoken) kind() string {

@@ -58,6 +58,13 @@ func addJSON() {
 	property := define("JProperty")
 	property.instance["Name"] = prop("string", func(c call) Value { return on(c).name })
 	property.instance["Value"] = prop("JToken", func(c call) Value { return on(c).items[0] })
+	property.instance["Remove"] = method(0, 0, "", func(c call) Value {
+		if on(c).owner == nil {
+			throwInvalid("The parent is missing.")
+		}
+		on(c).owner.drop(on(c).name)
+		return nil
+	})
 	make := func(k string, min, max int, run func(call) Value) {
 		mem := method(min, max, k, run)
 		define(k).create = &mem
@@ -138,7 +145,7 @@ func addJObject() {
 	})
 	k.instance["Property"] = method(1, 1, "JProperty", func(c call) Value {
 		if v, ok := on(c).members[c.str(0)]; ok {
-			return &jtoken{of: "JProperty", name: c.str(0), items: []*jtoken{v}}
+			return &jtoken{of: "JProperty", name: c.str(0), items: []*jtoken{v}, owner: on(c)}
 		}
 		return nil
 	})
@@ -205,7 +212,7 @@ func children(j *jtoken) []Value {
 	switch j.of {
 	case "JObject":
 		for _, k := range j.keys {
-			out = append(out, &jtoken{of: "JProperty", name: k, items: []*jtoken{j.members[k]}})
+			out = append(out, &jtoken{of: "JProperty", name: k, items: []*jtoken{j.members[k]}, owner: j})
 		}
 	case "JArray", "JProperty":
 		for _, i := range j.items {

@@ -39,7 +39,7 @@ var writable = []string{"bool", "byte", "char", "double", "int", "long", "object
 	"InvalidOperationException", "JsonReaderException", "OverflowException", "IndexOutOfRangeException", "IUser", "IApi", "IOperation", "IProduct", "ISubscription"}
 
 // allowedTypes are types that API Management allows and this package lacks.
-var allowedTypes = strings.Fields(`Array Byte Char Decimal decimal sbyte SByte ulong UInt64 Single TimeZone TimeZoneInfo Tuple IEnumerator StringReader StringWriter
+var allowedTypes = strings.Fields(`Byte Char Decimal decimal sbyte SByte ulong UInt64 Single TimeZone TimeZoneInfo Tuple IEnumerator StringReader StringWriter
 	AsymmetricAlgorithm Oid CipherMode PaddingMode RNGCryptoServiceProvider RSA RSAEncryptionPadding RSASignaturePadding SymmetricAlgorithm Aes PublicKey RSACertificateExtensions
 	X500DistinguishedName X509ContentType X509NameType XAttribute XComment XContainer XDeclaration XDocument XElement XName XNamespace XNode XObject XText XmlNodeType
 	JConstructor JRaw Extensions IPAddress UriPartial Enum HashAlgorithmName`)
