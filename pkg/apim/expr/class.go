@@ -56,6 +56,15 @@ func (c call) flag(i int, fallback bool) bool {
 	return truth(c.args[i])
 }
 
+// out returns what sets an out argument.
+func (c call) out(i int) func(Value) {
+	r, ok := c.args[i].(*ref)
+	if !ok {
+		throw("Microsoft.CSharp.RuntimeBinder.RuntimeBinderException", "Argument %d must be passed with the 'out' keyword", i+1)
+	}
+	return r.set
+}
+
 // typ returns the type argument, or "".
 func (c call) typ() string {
 	if len(c.types) == 0 {
@@ -77,7 +86,7 @@ type member struct {
 	run    func(call) Value
 }
 
-// names are the arguments that calls may name.
+// argumentNames are the arguments that calls may name.
 var argumentNames = []string{"preserveContent", "defaultValue", "value", "name", "key"}
 
 func prop(result string, run func(call) Value) member {

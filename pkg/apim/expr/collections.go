@@ -27,6 +27,7 @@ func at(m *machine, x, i Value) Value {
 		return v[n]
 	case string:
 		n := toInt(i)
+		m.look(v)
 		if n < 0 || n >= length(v) {
 			throwIndex()
 		}
@@ -36,6 +37,9 @@ func at(m *machine, x, i Value) Value {
 		m.step(len(v) / 16)
 		return Char(units(v)[n])
 	case *dict:
+		if name, ok := i.(string); ok {
+			m.look(name)
+		}
 		found, ok := v.get(i)
 		if !ok {
 			throwKey()
@@ -59,14 +63,15 @@ func store(m *machine, x, i, v Value) {
 		token := toToken(m, v)
 		switch to.of {
 		case "JObject":
-			to.put(Text(i), token)
+			m.put(to, Text(i), token)
 			return
 		case "JArray":
 			n := toInt(i)
 			if n < 0 || n >= len(to.items) {
 				throwRange("index")
 			}
-			to.items[n] = token
+			to.items[n].parent = nil
+			to.items[n] = m.attach(to, token)
 			return
 		}
 	case *list:
@@ -182,7 +187,7 @@ func addArray() {
 	}
 	k.static["IndexOf"] = method(2, 2, "int", func(c call) Value {
 		for i, v := range items(c.m, c.args[0]) {
-			if equal(v, c.args[1]) {
+			if c.m.equal(v, c.args[1]) {
 				return int32(i)
 			}
 		}
@@ -203,7 +208,7 @@ func add(m *machine, l *list, v Value) bool {
 func has(m *machine, all []Value, v Value) bool {
 	m.step(len(all))
 	for _, x := range all {
-		if equal(x, v) {
+		if m.equal(x, v) {
 			return true
 		}
 	}
@@ -223,7 +228,7 @@ func addList() {
 		k.instance["Remove"] = method(1, 1, "bool", func(c call) Value {
 			l := c.on.(*list)
 			for i, v := range items(c.m, l) {
-				if equal(v, c.args[0]) {
+				if c.m.equal(v, c.args[0]) {
 					l.items = append(l.items[:i:i], l.items[i+1:]...)
 					return true
 				}
@@ -252,7 +257,7 @@ func addList() {
 	})
 	k.instance["IndexOf"] = method(1, 1, "int", func(c call) Value {
 		for i, v := range items(c.m, c.on) {
-			if equal(v, c.args[0]) {
+			if c.m.equal(v, c.args[0]) {
 				return int32(i)
 			}
 		}
@@ -296,6 +301,13 @@ func addQueues() {
 	q.instance["Peek"], s.instance["Peek"] = method(0, 0, "elem", take("Queue", true, true)), method(0, 0, "elem", take("Stack", false, true))
 }
 
+// lookKey spends what a long key costs.
+func (c call) lookKey() {
+	if name, ok := c.args[0].(string); ok {
+		c.m.look(name)
+	}
+}
+
 func addDictionary(create func(string, func(call) Value)) {
 	create("Dictionary", func(c call) Value {
 		d := newDict()
@@ -313,13 +325,15 @@ func addDictionary(create func(string, func(call) Value)) {
 	})
 	k := define("Dictionary")
 	on := func(c call) *dict { return c.on.(*dict) }
-	k.instance["ContainsKey"] = method(1, 1, "bool", func(c call) Value { _, ok := on(c).get(c.args[0]); return ok })
+	k.instance["ContainsKey"] = method(1, 1, "bool", func(c call) Value { c.lookKey(); _, ok := on(c).get(c.args[0]); return ok })
 	k.instance["TryGetValue"] = method(2, 2, "bool", func(c call) Value {
+		c.lookKey()
 		v, ok := on(c).get(c.args[0])
-		c.args[1].(*ref).set(v)
+		c.out(1)(v)
 		return ok
 	})
 	k.instance["GetValueOrDefault"] = method(1, 2, "T", func(c call) Value {
+		c.lookKey()
 		v, ok := on(c).get(c.args[0])
 		switch {
 		case !ok && c.has(1):

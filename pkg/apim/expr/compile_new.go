@@ -66,7 +66,7 @@ func (c *compiler) initialize(s *initializerSyntax) func(*machine, Value) {
 				store(m, into, i.key.run(m), values[0])
 			default:
 				mem, ok := instanceMember(kind(into), "Add")
-				if !ok {
+				if !ok || len(values) < mem.min || mem.max >= 0 && len(values) > mem.max {
 					throwInvalid("The object takes no initializer.")
 				}
 				mem.run(call{m: m, on: into, args: values})

@@ -291,7 +291,7 @@ func (c *compiler) switchStatement(s *switchSyntax) statement {
 		v := x.run(m)
 		for i, sec := range sections {
 			for _, l := range sec.labels {
-				if equal(v, l.run(m)) {
+				if m.equal(v, l.run(m)) {
 					return run(m, i)
 				}
 			}

@@ -137,6 +137,8 @@ func TestEval(t *testing.T) {
 
 		// JSON.
 		{"property removed", `@{ var o = JObject.Parse("{\"a\":1,\"b\":2}"); foreach (var k in new [] {"a"}) { o.Property (k).Remove (); } return o.ToString(Formatting.None); }`, `{"b":2}`},
+		{"a token in two places", `@{ var a = new JObject(); var b = new JObject(); b["x"] = a; b["y"] = a; a["n"] = 1; return b.ToString(Formatting.None); }`, `{"x":{"n":1},"y":{}}`},
+		{"a token in itself", `@{ var a = new JObject(); a["x"] = a; return a.ToString(Formatting.None); }`, `{"x":{}}`},
 		{"array functions", `@(Array.Exists(((Jwt)context.Variables["jwt"]).Claims["roles"], e => e == "clerk") && Array.IndexOf(new[] {1, 2}, 2) == 1)`, "True"},
 		{"short", `@((short)40000 + (ushort)(-1))`, "39999"},
 		{"addresses in a range", `@{ int swap(int h) { return (((int)half((short)h) & 0xFFFF) << 16) | ((int)half((short)(h >> 16)) & 0xFFFF); } short half(short h) { return (short)((((int)h & 0xFF) << 8) | (int)((h >> 8) & 0xFF)); }
@@ -250,6 +252,13 @@ func TestExceptions(t *testing.T) {
 		{"huge array", `@(new int[2000000000].Length)`, "Touchstone.LimitExceeded"},
 		{"huge replacement", `@{ var s = new string('x', 100000); return s.Replace("x", s); }`, "Touchstone.LimitExceeded"},
 		{"huge alignment", `@(string.Format("{0,999999}", "x") + string.Format("{0,999999}{0,999999}{0,999999}{0,999999}{0,999999}{0,999999}{0,999999}{0,999999}{0,999999}", "x"))`, "Touchstone.LimitExceeded"},
+		{"JSON that would hold itself", `@{ var o = new JObject(); for (int i = 0; i < 60; i++) { o["a" + i] = o; } return o.ToString(); }`, "Touchstone.LimitExceeded"},
+		{"JSON that nests without end", `@{ var o = new JObject(); while (true) { o = new JObject(new JProperty("a", o)); } }`, "Touchstone.LimitExceeded"},
+		{"JSON with one long text many times", `@{ var s = new string('x', 1000000); var a = new JArray(); for (int i = 0; i < 500; i++) { a.Add(s); } return a.ToString().Length; }`, "Touchstone.LimitExceeded"},
+		{"long texts compared for ever", `@{ var a = new string('x', 4000000); var b = new string('x', 4000000); var n = 0; while (a == b) { n++; } return n; }`, "Touchstone.LimitExceeded"},
+		{"length of a long text for ever", `@{ var a = new string('x', 4000000); while (a.Length > 0) { } return 1; }`, "Touchstone.LimitExceeded"},
+		{"an out argument that is none", `@(((Jwt)context.Variables["jwt"]).Claims.TryGetValue("a", 5))`, "Microsoft.CSharp.RuntimeBinder.RuntimeBinderException"},
+		{"half an entry", `@(new Dictionary<string, string> { {"a"} })`, "System.InvalidOperationException"},
 		{"cross product", `@(Enumerable.Range(0, 10000).SelectMany(x => Enumerable.Range(0, 10000)).Count())`, "Touchstone.LimitExceeded"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

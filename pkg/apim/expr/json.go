@@ -19,6 +19,8 @@ type jtoken struct {
 	scalar  Value   // of a JValue
 	name    string  // of a JProperty, whose value is items[0]
 	owner   *jtoken // of a JProperty that stands in an object
+	// parent is the object or array that the token stands in.
+	parent *jtoken
 }
 
 func (j *jtoken) kind() string {
@@ -225,9 +227,9 @@ func continueJSON(m *machine, d *json.Decoder, t json.Token, depth int) (*jtoken
 				return nil, err
 			}
 			if t == '{' {
-				j.put(name, v)
+				m.put(j, name, v)
 			} else {
-				j.items = append(j.items, v)
+				m.push(j, v)
 			}
 		}
 		_, err := d.Token()
@@ -244,7 +246,59 @@ func continueJSON(m *machine, d *json.Decoder, t json.Token, depth int) (*jtoken
 
 func scalar(v Value) *jtoken { return &jtoken{of: "JValue", scalar: v} }
 
-func (j *jtoken) put(name string, v *jtoken) {
+// attach gives a token a place. One that has a place, or that holds the
+// container, is copied: so no token ever holds itself.
+func (m *machine) attach(to, v *jtoken) *jtoken {
+	if v == nil {
+		v = scalar(nil)
+	}
+	held := v.parent != nil
+	for at := to; at != nil && !held; at = at.parent {
+		m.step(1)
+		held = at == v
+	}
+	if held {
+		v = m.copy(v, 0)
+	}
+	v.parent = to
+	return v
+}
+
+// copy makes a token of its own.
+func (m *machine) copy(j *jtoken, depth int) *jtoken {
+	m.step(1)
+	m.alloc(96)
+	if depth > maxTokenDepth {
+		m.stop("nested JSON")
+	}
+	c := &jtoken{of: j.of, scalar: j.scalar, name: j.name}
+	if j.members != nil {
+		c.members = map[string]*jtoken{}
+	}
+	for _, k := range j.keys {
+		m.put(c, k, m.copy(j.members[k], depth+1))
+	}
+	for _, i := range j.items {
+		m.push(c, m.copy(i, depth+1))
+	}
+	return c
+}
+
+// maxTokenDepth bounds how deep tokens that expressions build may nest.
+const maxTokenDepth = 512
+
+// push adds an item to an array.
+func (m *machine) push(j, v *jtoken) {
+	m.alloc(16)
+	j.items = append(j.items, m.attach(j, v))
+}
+
+// put sets a member of an object.
+func (m *machine) put(j *jtoken, name string, v *jtoken) {
+	v = m.attach(j, v)
+	if old := j.members[name]; old != nil {
+		old.parent = nil
+	}
 	if _, ok := j.members[name]; !ok {
 		j.keys = append(j.keys, name)
 	}
@@ -252,8 +306,12 @@ func (j *jtoken) put(name string, v *jtoken) {
 }
 
 func (j *jtoken) drop(name string) bool {
-	if _, ok := j.members[name]; !ok {
+	old, ok := j.members[name]
+	if !ok {
 		return false
+	}
+	if old != nil {
+		old.parent = nil
 	}
 	delete(j.members, name)
 	for i, k := range j.keys {
@@ -268,11 +326,16 @@ func (j *jtoken) drop(name string) bool {
 // write serializes.
 func (j *jtoken) write(indented bool) string {
 	var b strings.Builder
-	j.writeTo(&b, indented, "")
+	j.writeTo(&b, indented, "", 0)
 	return b.String()
 }
 
-func (j *jtoken) writeTo(b *strings.Builder, indented bool, indent string) {
+// writeTo stops what grows beyond every limit, since a token can hold one long
+// text many times.
+func (j *jtoken) writeTo(b *strings.Builder, indented bool, indent string, depth int) {
+	if b.Len() > DefaultLimits.String || depth > maxTokenDepth {
+		panic(&Exception{Type: "Touchstone.LimitExceeded", Message: "The JSON text exceeded its limit.", final: true})
+	}
 	line, colon := "", ":"
 	inner := indent + "  "
 	if indented {
@@ -302,19 +365,19 @@ func (j *jtoken) writeTo(b *strings.Builder, indented bool, indent string) {
 		for i, k := range j.keys {
 			next(i)
 			b.WriteString(quoted(k) + colon)
-			j.members[k].writeTo(b, indented, inner)
+			j.members[k].writeTo(b, indented, inner, depth+1)
 		}
 		end(len(j.keys), '}')
 	case j.of == "JArray":
 		b.WriteByte('[')
 		for i, v := range j.items {
 			next(i)
-			v.writeTo(b, indented, inner)
+			v.writeTo(b, indented, inner, depth+1)
 		}
 		end(len(j.items), ']')
 	case j.of == "JProperty":
 		b.WriteString(quoted(j.name) + colon)
-		j.items[0].writeTo(b, indented, indent)
+		j.items[0].writeTo(b, indented, indent, depth+1)
 	default:
 		b.WriteString(scalarText(j.scalar))
 	}
@@ -368,19 +431,19 @@ func tokenAt(m *machine, v Value, depth int) *jtoken {
 	case *list:
 		j := &jtoken{of: "JArray"}
 		for _, i := range x.items {
-			j.items = append(j.items, tokenAt(m, i, depth+1))
+			m.push(j, tokenAt(m, i, depth+1))
 		}
 		return j
 	case *dict:
 		j := &jtoken{of: "JObject", members: map[string]*jtoken{}}
 		for _, e := range x.entries() {
-			j.put(Text(e.(*entry).key), tokenAt(m, e.(*entry).value, depth+1))
+			m.put(j, Text(e.(*entry).key), tokenAt(m, e.(*entry).value, depth+1))
 		}
 		return j
 	case *entry:
 		j := &jtoken{of: "JObject", members: map[string]*jtoken{}}
-		j.put("Key", tokenAt(m, x.key, depth+1))
-		j.put("Value", tokenAt(m, x.value, depth+1))
+		m.put(j, "Key", tokenAt(m, x.key, depth+1))
+		m.put(j, "Value", tokenAt(m, x.value, depth+1))
 		return j
 	case *object:
 		if x.order == nil {
@@ -388,7 +451,7 @@ func tokenAt(m *machine, v Value, depth int) *jtoken {
 		}
 		j := &jtoken{of: "JObject", members: map[string]*jtoken{}}
 		for _, name := range x.order {
-			j.put(name, tokenAt(m, x.fields[name], depth+1))
+			m.put(j, name, tokenAt(m, x.fields[name], depth+1))
 		}
 		return j
 	case nil, bool, string, int32, int64, uint8, float64, DateTime, DateTimeOffset, TimeSpan, Guid, []byte, enum:

@@ -235,7 +235,7 @@ func addJwt() {
 	s.instance["AsJwt"] = method(0, 0, "Jwt", func(c call) Value { return nullable(asJwt(c)) })
 	s.instance["TryParseJwt"] = method(1, 1, "bool", func(c call) Value {
 		j := asJwt(c)
-		c.args[0].(*ref).set(nullable(j))
+		c.out(0)(nullable(j))
 		return j != nil
 	})
 	basic := define("BasicAuthCredentials")
@@ -245,7 +245,7 @@ func addJwt() {
 	s.instance["AsBasic"] = method(0, 0, "BasicAuthCredentials", func(c call) Value { return nullable(asBasic(c)) })
 	s.instance["TryParseBasic"] = method(1, 1, "bool", func(c call) Value {
 		b := asBasic(c)
-		c.args[0].(*ref).set(nullable(b))
+		c.out(0)(nullable(b))
 		return b != nil
 	})
 	define("ExpressionSyntaxExtensions")

@@ -20,14 +20,12 @@ func addConversions() {
 			if v == nil {
 				return zeroOf(to)
 			}
-			if radix, ok := any(nil).(int32); c.has(1) {
-				if radix, ok = c.args[1].(int32); ok {
-					n, err := strconv.ParseUint(strings.TrimPrefix(strings.ToLower(Text(v)), "0x"), int(radix), 64)
-					if err != nil {
-						throwFormat()
-					}
-					return toNumeric(int64(n), 0, to)
+			if radix, ok := c.radix(); ok {
+				n, err := strconv.ParseUint(strings.TrimPrefix(strings.ToLower(Text(v)), "0x"), radix, 64)
+				if err != nil {
+					throwFormat()
 				}
+				return toNumeric(int64(n), 0, to)
 			}
 			if s, text := v.(string); text && to == "char" {
 				return Char(units(s + "\x00")[0])
@@ -36,10 +34,8 @@ func addConversions() {
 		})
 	}
 	k.static["ToString"] = method(1, 2, "string", func(c call) Value {
-		if c.has(1) {
-			if radix, ok := c.args[1].(int32); ok && (radix == 2 || radix == 8 || radix == 10 || radix == 16) {
-				return strconv.FormatInt(int64(c.int(0)), int(radix))
-			}
+		if radix, ok := c.radix(); ok {
+			return strconv.FormatInt(int64(c.int(0)), radix)
 		}
 		return Text(c.args[0])
 	})
@@ -60,6 +56,18 @@ func addConversions() {
 	addBits()
 	addEncodings()
 	addURIs()
+}
+
+// radix is the base that Convert takes as second argument, when it is one.
+func (c call) radix() (int, bool) {
+	if !c.has(1) {
+		return 0, false
+	}
+	n, ok := c.args[1].(int32)
+	if ok && n != 2 && n != 8 && n != 10 && n != 16 {
+		throw("System.ArgumentException", "Invalid Base.")
+	}
+	return int(n), ok
 }
 
 func addBits() {
@@ -106,10 +114,7 @@ func addBits() {
 		throwCast(kind(c.args[0]), "System.Int32")
 		return nil
 	})
-	h := define("Hex")
-	h.static["ToHexString"] = method(1, 1, "string", func(c call) Value { return c.m.made(strings.ToUpper(hex.EncodeToString(c.bytes(0)))) })
-	define("Convert").static["ToHexString"] = h.static["ToHexString"]
-	delete(classes, "Hex")
+	define("Convert").static["ToHexString"] = method(1, 1, "string", func(c call) Value { return c.m.made(strings.ToUpper(hex.EncodeToString(c.bytes(0)))) })
 }
 
 func addEncodings() {

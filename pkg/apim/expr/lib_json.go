@@ -28,7 +28,7 @@ func addJSON() {
 	token.instance["Value"] = method(1, 1, "T", func(c call) Value { return convertToken(c.m, child(on(c), c.args[0]), c.typ()) })
 	token.instance["ToObject"] = method(0, 0, "T", func(c call) Value { return convertToken(c.m, on(c), c.typ()) })
 	token.instance["SelectToken"] = method(1, 2, "JToken", func(c call) Value { return selectToken(on(c), c.str(0), c.flag(1, false)) })
-	token.instance["DeepClone"] = method(0, 0, "JToken", func(c call) Value { return parseJSON(c.m, on(c).write(false)) })
+	token.instance["DeepClone"] = method(0, 0, "JToken", func(c call) Value { return c.m.copy(on(c), 0) })
 	token.instance["HasValues"] = prop("bool", func(c call) Value { return len(children(on(c))) > 0 })
 	token.instance["Children"] = method(0, 0, "IEnumerable", func(c call) Value { return &list{of: "IEnumerable", items: children(on(c))} })
 	token.instance["Values"] = method(0, 1, "IEnumerable", func(c call) Value {
@@ -119,14 +119,14 @@ func addJObject() {
 		if _, twice := on(c).members[c.str(0)]; twice {
 			throw("System.ArgumentException", "Can not add property to JObject. Property with the same name already exists on object.")
 		}
-		on(c).put(c.str(0), toToken(c.m, c.args[1]))
+		c.m.put(on(c), c.str(0), toToken(c.m, c.args[1]))
 		return nil
 	})
 	k.instance["Remove"] = method(1, 1, "bool", func(c call) Value { return on(c).drop(c.str(0)) })
 	k.instance["ContainsKey"] = method(1, 1, "bool", func(c call) Value { _, ok := on(c).members[c.str(0)]; return ok })
 	k.instance["TryGetValue"] = method(2, 2, "bool", func(c call) Value {
 		v, ok := on(c).members[c.str(0)]
-		c.args[1].(*ref).set(orNull(v))
+		c.out(1)(orNull(v))
 		return ok
 	})
 	k.instance["GetValue"] = method(1, 2, "JToken", func(c call) Value {
@@ -157,12 +157,12 @@ func addTo(m *machine, j *jtoken, v Value) {
 	switch x := v.(type) {
 	case *jtoken:
 		if x.of == "JProperty" {
-			j.put(x.name, x.items[0])
+			m.put(j, x.name, x.items[0])
 			return
 		}
 		if x.of == "JObject" {
 			for _, k := range x.keys {
-				j.put(k, x.members[k])
+				m.put(j, k, x.members[k])
 			}
 			return
 		}
@@ -182,17 +182,18 @@ func addJArray() {
 		j := &jtoken{of: "JArray"}
 		for _, a := range c.args {
 			if l, ok := a.(*list); ok {
-				j.items = append(j.items, toToken(c.m, l).items...)
+				for _, v := range l.items {
+					c.m.push(j, toToken(c.m, v))
+				}
 				continue
 			}
-			j.items = append(j.items, toToken(c.m, a))
+			c.m.push(j, toToken(c.m, a))
 		}
 		return j
 	})
 	k.create = &create
 	k.instance["Add"] = method(1, 1, "", func(c call) Value {
-		c.m.alloc(16)
-		on(c).items = append(on(c).items, toToken(c.m, c.args[0]))
+		c.m.push(on(c), toToken(c.m, c.args[0]))
 		return nil
 	})
 	k.instance["RemoveAt"] = method(1, 1, "", func(c call) Value {

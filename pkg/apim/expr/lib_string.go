@@ -93,6 +93,7 @@ func trimSet(c call) func(rune) bool {
 // cutPlaces checks Substring and Remove.
 func cutPlaces(c call) (s string, from, to int) {
 	s, from = c.on.(string), c.int(0)
+	c.m.look(s)
 	to = length(s)
 	if c.has(1) {
 		if n := c.int(1); n < 0 || from+n > to {
@@ -117,7 +118,10 @@ func addStringMembers() {
 	k.instance["Trim"] = method(0, -1, "string", func(c call) Value { return strings.TrimFunc(c.on.(string), trimSet(c)) })
 	k.instance["TrimStart"] = method(0, -1, "string", func(c call) Value { return strings.TrimLeftFunc(c.on.(string), trimSet(c)) })
 	k.instance["TrimEnd"] = method(0, -1, "string", func(c call) Value { return strings.TrimRightFunc(c.on.(string), trimSet(c)) })
-	k.instance["Length"] = prop("int", func(c call) Value { return int32(length(c.on.(string))) })
+	k.instance["Length"] = prop("int", func(c call) Value {
+		c.m.look(c.on.(string))
+		return int32(length(c.on.(string)))
+	})
 	k.instance["StartsWith"], k.instance["EndsWith"], k.instance["Contains"] = check(strings.HasPrefix), check(strings.HasSuffix), check(strings.Contains)
 	k.instance["IndexOf"] = method(1, 3, "int", func(c call) Value { return search(c, strings.Index) })
 	k.instance["LastIndexOf"] = method(1, 2, "int", func(c call) Value { return search(call{m: c.m, on: c.on, args: c.args}, strings.LastIndex) })
@@ -149,6 +153,7 @@ func addStringMembers() {
 	k.instance["PadRight"] = method(1, 2, "string", func(c call) Value { return padded(c, false) })
 	k.instance["ToCharArray"] = method(0, 0, "char[]", func(c call) Value { return array(items(c.m, c.on)...) })
 	k.instance["Equals"] = method(1, 2, "bool", func(c call) Value {
+		c.m.look(c.on.(string))
 		other, ok := c.args[0].(string)
 		return ok && folded(c.on.(string), c.comparison()) == folded(other, c.comparison())
 	})

@@ -93,7 +93,7 @@ func addInstants(name string, at func(Value) time.Time, make func(time.Time) Val
 	k.static["TryParse"] = method(2, 2, "bool", func(c call) Value {
 		text, _ := c.args[0].(string)
 		t, ok := parseTime(text)
-		c.args[1].(*ref).set(make(t))
+		c.out(1)(make(t))
 		return ok
 	})
 	for unit, ticks := range map[string]int64{"Days": 86400 * ticksPerSecond, "Hours": 3600 * ticksPerSecond, "Minutes": 60 * ticksPerSecond, "Seconds": ticksPerSecond, "Milliseconds": ticksPerSecond / 1000, "Ticks": 1} {
@@ -183,10 +183,13 @@ func addOffset() {
 			throwCast(kind(c.args[0]), "System.DateTime")
 		}
 		t := d.Time
-		if offset, ok := any(nil).(TimeSpan); c.has(1) {
-			offset, ok = c.args[1].(TimeSpan)
+		if c.has(1) {
+			offset, ok := c.args[1].(TimeSpan)
 			if !ok {
 				throwCast(kind(c.args[1]), "System.TimeSpan")
+			}
+			if offset > 14*3600*ticksPerSecond || offset < -14*3600*ticksPerSecond {
+				throwRange("offset")
 			}
 			seconds := int(int64(offset) / ticksPerSecond)
 			t = after(t, -offset).In(time.FixedZone("", seconds))

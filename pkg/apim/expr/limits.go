@@ -78,6 +78,21 @@ func (m *machine) enter() func() {
 	return func() { m.depth-- }
 }
 
+// look spends what looking through a text costs.
+func (m *machine) look(s string) {
+	if len(s) > 256 {
+		m.step(len(s) / 256)
+	}
+}
+
+// equal compares, and spends what long texts cost.
+func (m *machine) equal(a, b Value) bool {
+	if x, ok := a.(string); ok {
+		m.look(x)
+	}
+	return equal(a, b)
+}
+
 // made accounts for a string that was just made from others no longer than the
 // limits allow.
 func (m *machine) made(s string) string {

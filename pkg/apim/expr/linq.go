@@ -95,7 +95,13 @@ func sorted(sign int) member {
 		for i, v := range all {
 			rows[i] = keyed{plain(c.m.invoke(c.args[0], v)), v}
 		}
-		slices.SortStableFunc(rows, func(a, b keyed) int { c.m.step(1); return sign * compare(a.key, b.key) })
+		slices.SortStableFunc(rows, func(a, b keyed) int {
+			c.m.step(1)
+			if text, ok := a.key.(string); ok {
+				c.m.look(text)
+			}
+			return sign * compare(a.key, b.key)
+		})
 		out := make([]Value, len(rows))
 		for i, r := range rows {
 			out[i] = r.v
@@ -161,7 +167,7 @@ func addLinq() {
 			for _, v := range items(c.m, c.on) {
 				a, text := v.(string)
 				b, other := c.args[0].(string)
-				if folds && text && other && strings.EqualFold(a, b) || equal(v, c.args[0]) {
+				if folds && text && other && strings.EqualFold(a, b) || c.m.equal(v, c.args[0]) {
 					return true
 				}
 			}

@@ -75,7 +75,7 @@ func (c *compiler) binary(s *binarySyntax) code {
 		negate := s.op == "!="
 		return code{run: func(m *machine) Value {
 			m.step(1)
-			return equal(left.run(m), right.run(m)) != negate
+			return m.equal(left.run(m), right.run(m)) != negate
 		}, typ: "bool"}
 	}
 	operate := c.operator(s, s.op, left.typ, right.typ)

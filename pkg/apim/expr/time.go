@@ -223,7 +223,7 @@ func timePart(t time.Time, c byte, n int, offset string) (string, bool) {
 	case 'z':
 		full := t.Format("-07:00")
 		if n == 1 {
-			return strings.TrimPrefix(full[:1], "") + strings.TrimPrefix(full[1:3], "0"), true
+			return full[:1] + strings.TrimPrefix(full[1:3], "0"), true
 		}
 		if n == 2 {
 			return full[:3], true

@@ -188,14 +188,17 @@ func Copy(v Value) Value {
 		return v
 	}
 	c := *j
+	c.parent = nil
 	c.keys, c.items = slices.Clone(j.keys), slices.Clone(j.items)
 	for i, item := range c.items {
 		c.items[i], _ = Copy(item).(*jtoken)
+		c.items[i].parent = &c
 	}
 	if j.members != nil {
 		c.members = make(map[string]*jtoken, len(j.members))
 		for name, m := range j.members {
 			c.members[name], _ = Copy(m).(*jtoken)
+			c.members[name].parent = &c
 		}
 	}
 	return &c
