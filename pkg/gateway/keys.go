@@ -195,6 +195,15 @@ type keyring struct {
 	from []*snapshot
 }
 
+// age says how old the keys are, for who wonders about a new one.
+func (k keyring) age() string {
+	text := ""
+	for _, s := range k.from {
+		text += " The keys held for " + s.issuer + " are from " + s.fetchedAt.UTC().Format("15:04:05") + " UTC and are fetched again at " + s.fetchedAt.Add(refreshEvery).UTC().Format("15:04:05") + "."
+	}
+	return text
+}
+
 // keys returns every key and issuer that is known now. It fails only when no
 // discovery document could be had and there are no inline keys.
 func (s *keySource) keys(now time.Time) (ring keyring, err error) {

@@ -115,7 +115,7 @@ func (v *validateJWT) validate(r *run) (*expr.Jwt, *verdict, error) {
 		return nil, fail(apim.NoMetadata, err.Error(), "a discovery document and its key set"), nil
 	}
 	if no, err := v.signature(r, token, ring); err != nil || no != nil {
-		if no != nil && no.Failure == apim.KeyUnknown {
+		if no != nil && no.IDX == apim.KeyUnknown.IDX {
 			// The library looks at the lifetime before it reports an unknown key.
 			if late, err := v.lifetime(r, jwt); err != nil || late != nil {
 				return nil, late, err
@@ -271,6 +271,9 @@ func (v *validateJWT) signature(r *run, token string, ring keyring) (*verdict, e
 		matching = named(ring.keys, h.KeyID)
 	}
 	if no := verify(jws, h, ring.keys, matching); no != nil {
+		if no.IDX == apim.KeyUnknown.IDX {
+			no.Hint += ring.age()
+		}
 		return no, nil
 	}
 	v.source.proofs.keep(ring.from, proof)
