@@ -19,11 +19,6 @@ const (
 	LayoutAPIOps    Layout = "apiops"
 )
 
-// Layouts lists them.
-func Layouts() []string {
-	return []string{string(LayoutFiles), string(LayoutBicep), string(LayoutTerraform), string(LayoutAPIOps)}
-}
-
 // Deploy arranges rendered documents for a tool: beside the documents there is
 // what deploys them with these named values. The APIs and operations are those
 // of the service, by the names of the trust file.

@@ -131,8 +131,10 @@ func TestAProofEndsWithTheKeyThatGaveIt(t *testing.T) {
 	w := with(t, validate("", discovery))
 	token := w.sign(w.good(claims{"exp": w.now().Add(24 * time.Hour).Unix()}))
 	call := func() int { return w.call("GET", "/a/1", bearer(token)...).Code }
-	if call() != 200 || call() != 200 {
-		t.Fatal("a good token is refused")
+	for range 2 {
+		if call() != 200 {
+			t.Fatal("a good token is refused")
+		}
 	}
 	if rec := w.call("GET", "/a/1", bearer(flip(token))...); rec.Code != 401 {
 		t.Error("another signature passes for one that was verified")

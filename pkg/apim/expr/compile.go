@@ -65,7 +65,6 @@ type code struct {
 	typ string
 	// assign stores into what the part names; nil when it names nothing.
 	assign func(*machine, Value)
-	pos    int
 	// null is the literal null, constant a literal.
 	null, constant bool
 }
@@ -84,9 +83,8 @@ type compiler struct {
 	src    string
 	scopes []map[string]*local
 	locals int
-	// receiver is the slot that x?. keeps x in.
+	// receivers are the slots that x?. keeps x in, the innermost last.
 	receivers []int
-	depth     int
 	loops     int
 	tries     int
 }
@@ -123,13 +121,6 @@ func (c *compiler) scope(f func()) {
 	c.scopes = c.scopes[:len(c.scopes)-1]
 }
 
-// value compiles an expression that has a value.
-func (c *compiler) value(s syntax) code {
-	x := c.expression(s)
-	x.pos = s.at()
-	return x
-}
-
 // boolean compiles a condition.
 func (c *compiler) boolean(s syntax) func(*machine) bool {
 	x := c.value(s)
@@ -152,8 +143,8 @@ func truth(v Value) bool {
 	return false
 }
 
-// expression compiles by the kind of syntax.
-func (c *compiler) expression(s syntax) code {
+// value compiles an expression, by the kind of its syntax.
+func (c *compiler) value(s syntax) code {
 	switch s := s.(type) {
 	case *literalSyntax:
 		v := s.value

@@ -44,10 +44,6 @@ func (t TimeSpan) String() string {
 	return sign + text
 }
 
-func (t TimeSpan) duration() time.Duration { return time.Duration(t) * 100 }
-
-func span(d time.Duration) TimeSpan { return TimeSpan(d / 100) }
-
 // spanOf makes a span of a number of units, in ticks.
 func spanOf(n float64, unit int64) TimeSpan {
 	ticks := n * float64(unit)

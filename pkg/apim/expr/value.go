@@ -162,7 +162,6 @@ func (d *dict) entries() []Value {
 // object is a value whose members are given by name: context and what hangs on
 // it, anonymous objects, and small library objects.
 type object struct {
-	of     string
 	kind   string
 	fields map[string]Value
 	order  []string
