@@ -84,7 +84,7 @@ func (c *renderCommand) Run(out io.Writer) error {
 }
 
 type checkPolicyCommand struct {
-	Files []string `arg:"" help:"Policy documents or fragments, as xml or as the portal shows them." type:"existingfile" placeholder:"FILE"`
+	Files []string `arg:"" help:"Policy documents or fragments, as xml or as the portal shows them." placeholder:"FILE"`
 }
 
 // Run prints every finding with its place, cause and fix; an error among them

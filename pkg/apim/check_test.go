@@ -1,6 +1,9 @@
 package apim
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -161,5 +164,39 @@ func TestExplainKnowsEveryFailure(t *testing.T) {
 	}
 	if _, ok := Explain("IDX99999"); ok {
 		t.Error("an unknown code is explained")
+	}
+}
+
+// ruleForm finds the rules in this package's source.
+var ruleForm = regexp.MustCompile(`rule\{"([a-z-]+)"`)
+
+func TestEveryRuleIsDocumentedAndTried(t *testing.T) {
+	read := func(pattern string) string {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatal(pattern, err)
+		}
+		var all strings.Builder
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(text)
+		}
+		return all.String()
+	}
+	documented, tried := read("../../docs/policy-lints.md"), read("check_test.go")
+	rules := ruleForm.FindAllStringSubmatch(read("check*.go"), -1)
+	if len(rules) < 35 {
+		t.Fatalf("%d rules were found", len(rules))
+	}
+	for _, r := range rules {
+		if !strings.Contains(documented, "| `"+r[1]+"` |") {
+			t.Errorf("docs/policy-lints.md lacks %s", r[1])
+		}
+		if !strings.Contains(tried, `"`+r[1]+`"}`) {
+			t.Errorf("no case provokes %s", r[1])
+		}
 	}
 }
