@@ -84,11 +84,7 @@ func (f *Frontend) enrolFinish(w http.ResponseWriter, r *http.Request) error {
 		if err != nil && !passkey.Consumed(err) {
 			return audit.Event{}, err
 		}
-		event := audit.Event{Action: audit.CredentialRegistered, UserID: string(i.User.ID), Credential: c.AuthenticatorID,
-			Details: map[string]string{"format": c.Format, "facts": c.Facts.String()}}
-		if len(c.Findings) > 0 {
-			event.Details["rules_not_met"] = trust.Names(c.Findings)
-		}
+		event := registered(c, i.User.ID, "")
 		if err != nil {
 			return event, err
 		}
@@ -107,6 +103,16 @@ func (f *Frontend) enrolFinish(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"nickname": c.Nickname, "summary": summary(c), "warning": warning(c.Findings)})
 	return nil
+}
+
+// registered is the event of a registration, also of one that was refused.
+func registered(c passkey.Credential, user account.ID, session string) audit.Event {
+	e := audit.Event{Action: audit.CredentialRegistered, UserID: string(user), Session: session, Credential: c.AuthenticatorID,
+		Details: map[string]string{"format": c.Format, "facts": c.Facts.String()}}
+	if len(c.Findings) > 0 {
+		e.Details["rules_not_met"] = trust.Names(c.Findings)
+	}
+	return e
 }
 
 // summary says in a sentence what was verified about a new passkey.

@@ -84,6 +84,8 @@ func (f *Frontend) routes() []route {
 		{"POST /signin/finish", f.signInFinish},
 		{"GET /signout", f.signOutPage},
 		{"POST /signout", f.signOut},
+		{"POST /account/add/options", f.addOptions},
+		{"POST /account/add/finish", f.addFinish},
 		{"POST /account/rename", f.rename},
 		{"POST /account/remove", f.remove},
 		{"POST /account/revoke", f.revoke},

@@ -900,3 +900,55 @@ func TestRefusalsThatConsumedNothingAreNotRecorded(t *testing.T) {
 		t.Error("the refusals are not in the log either")
 	}
 }
+
+func TestAnotherPasskeyIsAddedByWhoJustSignedIn(t *testing.T) {
+	var skew time.Duration
+	w := newWorldOf(t, Options{Trust: []byte(trustFile), Now: func() time.Time { return time.Now().Add(skew) }})
+	b := w.enrolled()
+	add := func(key *passkeytest.Authenticator) (int, map[string]any) {
+		status, out := b.post("/account/add/options", map[string]any{})
+		if status != 200 {
+			return status, out
+		}
+		options, err := json.Marshal(out["options"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		credential, err := key.Create(options, w.http.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.post("/account/add/finish", map[string]any{"ceremony": out["ceremony"], "credential": json.RawMessage(credential)})
+	}
+	spare := &passkeytest.Authenticator{Attestation: passkeytest.AttestNone}
+	if status, out := add(spare); status != 401 || out["reason"] != "sign_in_required" {
+		t.Errorf("nobody signed in: %d %v", status, out)
+	}
+	if status, out := b.signIn(""); status != 200 {
+		t.Fatalf("sign in: %d %v", status, out)
+	}
+	if status, out := add(spare); status != 200 {
+		t.Fatalf("add: %d %v", status, out)
+	}
+	if status, out := add(&passkeytest.Authenticator{Attestation: passkeytest.AttestNone, Lie: passkeytest.Lie{NoUV: true}}); status != 400 || out["reason"] != "user_verification_missing" {
+		t.Errorf("a refused one: %d %v", status, out)
+	}
+	if _, err := b.key.Create(mustOptions(t, b), w.http.URL); err == nil {
+		t.Error("the person's own passkey is not excluded")
+	}
+	b.key = spare
+	if status, out := b.signIn(""); status != 200 {
+		t.Errorf("sign in with the spare: %d %v", status, out)
+	}
+	skew = 11 * time.Minute
+	if status, out := add(&passkeytest.Authenticator{}); status != 401 {
+		t.Errorf("an old sign-in added a passkey: %d %v", status, out)
+	}
+}
+
+// mustOptions returns the options of a fresh registration.
+func mustOptions(t *testing.T, b *browser) []byte {
+	t.Helper()
+	_, options := b.options("/account/add/options", map[string]any{})
+	return options
+}

@@ -11,6 +11,19 @@ async function act(path, body) {
 	}
 }
 
+document.getElementById("add")?.addEventListener("click", async () => {
+	const started = performance.now();
+	show(message, "");
+	try {
+		const offer = await post("/account/add/options", {});
+		const credential = await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(offer.options) });
+		await post("/account/add/finish", { ceremony: offer.ceremony, credential: credential.toJSON() });
+		location.reload();
+	} catch (error) {
+		show(message, ...explain(error, started));
+	}
+});
+
 document.addEventListener("click", (event) => {
 	const button = event.target.closest("[data-action]");
 	if (!button) return;
