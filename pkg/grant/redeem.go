@@ -17,6 +17,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
+	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/secret"
 )
 
@@ -196,7 +197,7 @@ func (g *Grant) store(ctx context.Context, tx pgx.Tx, now time.Time, session str
 		g.RefreshToken = secret.New()
 		digest = g.RefreshToken.Digest()
 	}
-	_, err = tx.Exec(ctx, `
+	return postgres.Later(ctx, tx, "store grant", `
 		with g as (
 			insert into access_grant (id, client_id, user_id, credential, session, scopes, audience, audiences, authentication, created_at, expires_at)
 			values ($1, $2, $3, $4, $5, $6, $7, $13, $8, $9, $10) returning id
@@ -205,10 +206,6 @@ func (g *Grant) store(ctx context.Context, tx pgx.Tx, now time.Time, session str
 		select $11::bytea, id, $9::timestamptz, $12::timestamptz from g where $11::bytea is not null`,
 		g.ID, g.ClientID, g.UserID, g.Authentication.Credential, session, list(g.Scopes), g.Audience, frozen, now, g.ExpiresAt,
 		digest, now.Add(RefreshIdle), list(g.Audiences))
-	if err != nil {
-		return fmt.Errorf("store grant: %w", err)
-	}
-	return nil
 }
 
 // IssueToWorkload stores the grant of a client acting for itself (RFC 6749
@@ -220,10 +217,6 @@ func IssueToWorkload(ctx context.Context, tx pgx.Tx, now time.Time, c Client, sc
 		return Grant{}, fmt.Errorf("make grant id: %w", err)
 	}
 	g := Grant{ID: id.String(), ClientID: c.ID, Scopes: scopes, Audience: audience, ExpiresAt: now.Add(time.Hour)}
-	_, err = tx.Exec(ctx, `insert into access_grant (id, client_id, scopes, audience, audiences, created_at, expires_at) values ($1, $2, $3, $4, array[$4], $5, $6)`,
+	return g, postgres.Later(ctx, tx, "store workload grant", `insert into access_grant (id, client_id, scopes, audience, audiences, created_at, expires_at) values ($1, $2, $3, $4, array[$4], $5, $6)`,
 		g.ID, g.ClientID, list(g.Scopes), g.Audience, now, g.ExpiresAt)
-	if err != nil {
-		return Grant{}, fmt.Errorf("store workload grant: %w", err)
-	}
-	return g, nil
 }

@@ -104,12 +104,8 @@ func (g *Grant) replaceToken(ctx context.Context, tx pgx.Tx, now time.Time) erro
 	if g.ExpiresAt.Before(expires) {
 		expires = g.ExpiresAt
 	}
-	_, err := tx.Exec(ctx, `insert into refresh_token (digest, grant_id, issued_at, expires_at) values ($1, $2, $3, $4)`,
+	return postgres.Later(ctx, tx, "replace refresh token", `insert into refresh_token (digest, grant_id, issued_at, expires_at) values ($1, $2, $3, $4)`,
 		g.RefreshToken.Digest(), g.ID, now, expires)
-	if err != nil {
-		return fmt.Errorf("replace refresh token: %w", err)
-	}
-	return nil
 }
 
 // notRefreshed tells a token that was never issued, or that asks for too much,

@@ -12,8 +12,9 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/audit"
 )
 
-// killer closes a replica's connection at its nth statement, before or after
-// the server sees it, and at every later one: a dead process does nothing more.
+// killer closes a replica's connection at its nth message, a statement or
+// several that travel together, before or after the server sees it, and at every
+// later one: a dead process does nothing more.
 type killer struct {
 	at, seen int
 	after    bool
@@ -34,6 +35,16 @@ func (k *killer) TraceQueryEnd(_ context.Context, conn *pgx.Conn, _ pgx.TraceQue
 		k.dead = true
 		conn.PgConn().Conn().Close()
 	}
+}
+
+func (k *killer) TraceBatchStart(ctx context.Context, conn *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return k.TraceQueryStart(ctx, conn, pgx.TraceQueryStartData{})
+}
+
+func (k *killer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+func (k *killer) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, _ pgx.TraceBatchEndData) {
+	k.TraceQueryEnd(ctx, conn, pgx.TraceQueryEndData{})
 }
 
 // replica opens a ring of its own pool that a killer watches once it is armed.

@@ -57,11 +57,12 @@ const attempts = 5
 
 // InTx runs fn in one transaction: committed when fn returns nil, rolled back
 // otherwise. A serialization failure or deadlock (40001, 40P01) runs fn again
-// from the start, so fn must have no effect outside the transaction.
+// from the start, so fn must have no effect outside the transaction. The
+// transaction cannot be nested.
 func InTx(ctx context.Context, pool *pgxpool.Pool, fn func(tx pgx.Tx) error) error {
 	var err error
 	for range attempts {
-		err = pgx.BeginFunc(ctx, pool, fn)
+		err = inTx(ctx, pool, fn)
 		if !transient(err) {
 			return err
 		}

@@ -79,7 +79,9 @@ var model = [16]byte{1, 2, 3}
 // page that runs real ceremonies with software authenticators.
 type world struct {
 	testing.TB
-	pool     *pgxpool.Pool
+	pool *pgxpool.Pool
+	// waits tells how often the database was waited for since the last call.
+	waits    func() int
 	log      *audit.Log
 	ring     *keyring.Ring
 	clients  *grant.Clients
@@ -107,7 +109,8 @@ type person struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	ctx := context.Background()
-	w := &world{TB: t, pool: pgtest.New(t), now: time.Now().Truncate(time.Second), secrets: map[string]string{}, people: map[string]*person{}}
+	w := &world{TB: t, now: time.Now().Truncate(time.Second), secrets: map[string]string{}, people: map[string]*person{}}
+	w.pool, w.waits = pgtest.Counted(t)
 	w.log = audit.New(w.pool)
 	w.useTrust(trustFile)
 	sealer, err := keyring.NewLocalSealer(make([]byte, 32))
