@@ -21,6 +21,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/audit/record"
+	"github.com/touchstone-id/touchstone/pkg/keyring"
 )
 
 type auditCommand struct {
@@ -100,13 +101,7 @@ type proveCommand struct {
 // Run writes the proof as JSON.
 func (c *proveCommand) Run(ctx context.Context, out io.Writer) error {
 	return c.reading(ctx, func(pool *pgxpool.Pool) error {
-		proof, err := audit.Prove(ctx, pool, c.Entry)
-		if err != nil {
-			return err
-		}
-		encoder := json.NewEncoder(out)
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(proof)
+		return audit.WriteProof(ctx, pool, out, c.Entry)
 	})
 }
 
@@ -263,15 +258,29 @@ type searchCommand struct {
 	Outcome    string    `enum:",done,refused" default:"" help:"done or refused."`
 	From       time.Time `help:"Not before this instant (RFC 3339)." placeholder:"TIME"`
 	To         time.Time `help:"Before this instant (RFC 3339)." placeholder:"TIME"`
-	After      string    `help:"Cursor that an earlier page ended with." placeholder:"CURSOR"`
+	Cursor     string    `help:"Cursor that an earlier page of the same search ended with." placeholder:"CURSOR"`
+	SealingKey string    `default:".touchstone/sealing.key" help:"Sealing key, which cursors are signed with: a FILE, env:NAME, or a PKCS #11 URI (RFC 7512)."`
 	Number     int       `short:"n" default:"100" help:"How many."`
 	databaseFlags
 }
 
-// Run prints a page as JSON Lines, and the cursor of the next on standard error.
+// Run prints a page as JSON Lines, and the cursors of those beside it on standard error.
 func (c *searchCommand) Run(ctx context.Context, out io.Writer) error {
+	sealer, _, done, err := openSealers(c.SealingKey, nil)
+	if err != nil {
+		return err
+	}
+	defer done()
 	return c.reading(ctx, func(pool *pgxpool.Pool) error {
-		q := audit.Query{ClientID: c.Client, Credential: c.Credential, Action: audit.Action(c.Action), Outcome: c.Outcome, From: c.From, To: c.To, After: c.After, Limit: c.Number}
+		seed, err := keyring.Secret(ctx, pool, sealer, nil, audit.SecretName)
+		if err != nil {
+			return err
+		}
+		search, err := audit.NewSearch(seed)
+		if err != nil {
+			return err
+		}
+		q := audit.Query{ClientID: c.Client, Credential: c.Credential, Action: audit.Action(c.Action), Outcome: c.Outcome, From: c.From, To: c.To, Cursor: c.Cursor, Limit: c.Number}
 		if c.Person != "" {
 			u, err := account.ByName(ctx, pool, c.Person)
 			if err != nil {
@@ -279,18 +288,21 @@ func (c *searchCommand) Run(ctx context.Context, out io.Writer) error {
 			}
 			q.UserID = string(u.ID)
 		}
-		entries, next, err := audit.Search(ctx, pool, q)
+		page, err := search.Page(ctx, pool, q)
 		if err != nil {
 			return err
 		}
 		encoder := json.NewEncoder(out)
-		for _, e := range entries {
+		for _, e := range page.Entries {
 			if err := encoder.Encode(e); err != nil {
 				return err
 			}
 		}
-		if next != "" {
-			fmt.Fprintln(os.Stderr, "next: --after="+next)
+		if page.Newer != "" {
+			fmt.Fprintln(os.Stderr, "newer: --cursor="+page.Newer)
+		}
+		if page.Older != "" {
+			fmt.Fprintln(os.Stderr, "older: --cursor="+page.Older)
 		}
 		return nil
 	})

@@ -73,6 +73,17 @@ func Prove(ctx context.Context, q postgres.Querier, id string) (record.Proof, er
 	return record.Proof{Line: line, Size: c.Size, Proof: bytesOf(proof), Checkpoint: text}, err
 }
 
+// WriteProof writes the proof of an entry as the file that audit prove writes and
+// touchstone-audit reads.
+func WriteProof(ctx context.Context, q postgres.Querier, w io.Writer, id string) error {
+	proof, err := Prove(ctx, q, id)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(proof.Encode())
+	return err
+}
+
 // ProveConsistency returns the proof that the log of an older size is a prefix
 // of that of a newer one.
 func ProveConsistency(ctx context.Context, q postgres.Querier, older, newer int64) ([][]byte, error) {

@@ -2,23 +2,26 @@ package audit
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/csv"
-	"errors"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"fmt"
-	"io"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/touchstone-id/touchstone/pkg/audit/record"
 	"github.com/touchstone-id/touchstone/pkg/postgres"
 )
 
-// maxPage bounds a page of a search.
-const maxPage = 1000
+const (
+	// SecretName is that of the installation's sealed secret from which the
+	// record's keys are made: the one that signs checkpoints, and the one that
+	// signs cursors.
+	SecretName = "audit checkpoints"
+	// maxPage bounds a page of a search.
+	maxPage = 1000
+)
 
 // Query chooses entries; empty fields choose all.
 type Query struct {
@@ -27,89 +30,97 @@ type Query struct {
 	Outcome                      string
 	// From is the first instant, To the first after the last.
 	From, To time.Time
-	// After is the cursor that an earlier page ended with.
-	After string
+	// Cursor is Newer or Older of an earlier page of the same query; empty is the
+	// newest page.
+	Cursor string
 	// Limit is at most 1000, which zero means as well.
 	Limit int
 }
 
-// ErrCursor is returned for a cursor that no page ended with.
-var ErrCursor = errors.New("the cursor is not one that a page ended with")
+// Page is a part of what a query chooses, newest first.
+type Page struct {
+	Entries []Entry
+	// Newer and Older are the cursors of the pages beside this one; empty where
+	// there is none.
+	Newer, Older string
+}
 
-// Search returns a page of entries, newest first, and the cursor of the next, or
-// "" at the end. A cursor names the last entry of its page, so entries that
-// arrive meanwhile move nothing.
-func Search(ctx context.Context, q postgres.Querier, query Query) ([]Entry, string, error) {
-	at, id := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), "ffffffff-ffff-ffff-ffff-ffffffffffff"
-	if query.After != "" {
-		text, err := base64.RawURLEncoding.DecodeString(query.After)
-		micros, rest, ok := strings.Cut(string(text), " ")
-		n, err2 := strconv.ParseInt(micros, 10, 64)
-		if err != nil || err2 != nil || !ok || len(rest) != len(id) {
-			return nil, "", ErrCursor
-		}
-		at, id = time.UnixMicro(n), rest
+// Search reads the record in pages. Cursors are positions, not numbers of pages,
+// so entries that arrive meanwhile move nothing; and they are signed, so that no
+// one can make one up, or use one with another query than its own.
+type Search struct{ key []byte }
+
+// NewSearch returns a search whose cursors are signed with a key made from the
+// record's secret. Cursors of one replica are good on all.
+func NewSearch(seed []byte) (*Search, error) {
+	key, err := hkdf.Key(sha256.New, seed, nil, "touchstone audit cursor v1", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("key of cursors: %w", err)
 	}
+	return &Search{key}, nil
+}
+
+// Page returns a page of the query. A cursor that was not signed here for the
+// same query is a denial, denial.CursorInvalid.
+func (s *Search) Page(ctx context.Context, q postgres.Querier, query Query) (Page, error) {
 	if query.Limit <= 0 || query.Limit > maxPage {
 		query.Limit = maxPage
 	}
-	if query.To.IsZero() {
-		query.To = at
+	from := position{older: true, at: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
+	if query.Cursor != "" {
+		var err error
+		if from, err = s.open(query.Cursor, query); err != nil {
+			return Page{}, err
+		}
 	}
-	rows, err := q.Query(ctx, `
+	// One more than asked for tells whether there is another page.
+	entries, err := query.read(ctx, q, from, query.Limit+1)
+	if err != nil || len(entries) == 0 {
+		return Page{}, err
+	}
+	more := len(entries) > query.Limit
+	entries = entries[:min(len(entries), query.Limit)]
+	if !from.older {
+		slices.Reverse(entries)
+	}
+	page := Page{Entries: entries}
+	// The page that a cursor came from is there; beyond, what more says.
+	if query.Cursor != "" && from.older || more && !from.older {
+		page.Newer = s.sign(positionOf(entries[0], false), query)
+	}
+	if !from.older || more {
+		page.Older = s.sign(positionOf(entries[len(entries)-1], true), query)
+	}
+	return page, nil
+}
+
+// read returns entries from a position on, in the order in which they are met.
+func (query Query) read(ctx context.Context, q postgres.Querier, from position, limit int) ([]Entry, error) {
+	to := query.To
+	if to.IsZero() {
+		to = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	sql := `
 		select id::text, at, action, outcome, reason, user_id, client_id, credential, session, grant_id, address, correlation, details
 		from audit_entry
-		where (at, id::text) < ($1, $2) and ($3 = '' or user_id = $3) and ($4 = '' or client_id = $4) and ($5 = '' or credential = $5)
+		where (at, id) < ($1, $2::uuid) and ($3 = '' or user_id = $3) and ($4 = '' or client_id = $4) and ($5 = '' or credential = $5)
 			and ($6 = '' or action = $6) and ($7 = '' or outcome = $7) and at >= $8 and at < $9
-		order by at desc, id::text desc limit $10`,
-		at, id, query.UserID, query.ClientID, query.Credential, query.Action, query.Outcome, query.From, query.To, query.Limit)
+		order by at desc, id desc limit $10`
+	if !from.older {
+		sql = `
+		select id::text, at, action, outcome, reason, user_id, client_id, credential, session, grant_id, address, correlation, details
+		from audit_entry
+		where (at, id) > ($1, $2::uuid) and ($3 = '' or user_id = $3) and ($4 = '' or client_id = $4) and ($5 = '' or credential = $5)
+			and ($6 = '' or action = $6) and ($7 = '' or outcome = $7) and at >= $8 and at < $9
+		order by at, id limit $10`
+	}
+	rows, err := q.Query(ctx, sql, from.at, uuid.UUID(from.id).String(), query.UserID, query.ClientID, query.Credential, query.Action, query.Outcome, query.From, to, limit)
 	if err != nil {
-		return nil, "", fmt.Errorf("search the record: %w", err)
+		return nil, fmt.Errorf("search the record: %w", err)
 	}
 	entries, err := pgx.CollectRows(rows, pgx.RowToStructByName[Entry])
 	if err != nil {
-		return nil, "", fmt.Errorf("search the record: %w", err)
+		return nil, fmt.Errorf("search the record: %w", err)
 	}
-	if len(entries) < query.Limit {
-		return entries, "", nil
-	}
-	last := entries[len(entries)-1]
-	return entries, base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(last.At.UnixMicro(), 10) + " " + last.ID)), nil
-}
-
-// ExportCSV writes the log for reading: it cannot be verified in this form.
-func ExportCSV(ctx context.Context, q postgres.Querier, w io.Writer, personal bool) error {
-	c, err := head(ctx, q)
-	if err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	out := csv.NewWriter(w)
-	if err := out.Write([]string{"index", "at", "action", "outcome", "reason", "client_id", "grant_id", "correlation", "details", "user_id", "credential", "session", "address"}); err != nil {
-		return err
-	}
-	err = lines(ctx, q, 0, c.Size, personal, func(l record.Line) error {
-		leaf, err := record.ParseLeaf(l.Leaf)
-		if err != nil {
-			return err
-		}
-		var p record.Personal
-		if l.Personal != nil {
-			p = *l.Personal
-		}
-		var details []string
-		for name, value := range leaf.Details {
-			details = append(details, name+"="+value)
-		}
-		cells := []string{strconv.FormatInt(l.Index, 10), leaf.At.Format(time.RFC3339Nano), leaf.Action, leaf.Outcome, leaf.Reason, leaf.ClientID, leaf.GrantID, leaf.Correlation,
-			strings.Join(sorted(details), "; "), p.UserID, p.Credential, p.Session, p.Address}
-		for i, cell := range cells {
-			// A cell that a spreadsheet would calculate is kept as text.
-			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-				cells[i] = "'" + cell
-			}
-		}
-		return out.Write(cells)
-	})
-	out.Flush()
-	return errors.Join(err, out.Error())
+	return entries, nil
 }

@@ -56,6 +56,7 @@ const (
 	RequestTooLarge     Reason = "request_too_large"
 	PageNotFound        Reason = "page_not_found"
 	SignOutNotConfirmed Reason = "sign_out_not_confirmed"
+	CursorInvalid       Reason = "cursor_invalid"
 )
 
 // Authorization requests (shown, never redirected, until client and redirect URI are validated).
@@ -159,6 +160,7 @@ var catalogue = map[Reason]entry{
 	RequestTooLarge:     {"invalid_request", http.StatusRequestEntityTooLarge, Text{"That was too much", "The request was larger than this page accepts.", tryAgain}},
 	PageNotFound:        {"invalid_request", http.StatusNotFound, Text{"There is nothing here", "The page you asked for does not exist.", "Go back to the start page."}},
 	SignOutNotConfirmed: {"invalid_request", bad, Text{"Still signed in", "We could not tell whether you asked to sign out, so you are still signed in.", "Sign out from your account page."}},
+	CursorInvalid:       {"invalid_request", bad, Text{"This page of the list cannot be found", "Its address was changed, or belongs to another search.", "Search again and leaf on from there."}},
 
 	ClientUnknown:           {"invalid_request", bad, Text{"Unknown application", "The application that sent you here is not registered.", "Tell the application's developer."}},
 	RedirectURIUnregistered: {"invalid_request", bad, Text{"Unknown return address", "The application asked us to send you to an address that it has not registered.", "Do not continue. Tell the application's developer."}},

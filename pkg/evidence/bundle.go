@@ -9,7 +9,6 @@ package evidence
 
 import (
 	"archive/zip"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -170,19 +169,9 @@ func (m *Manifest) addEntries(ctx context.Context, q postgres.Querier, files map
 		if err != nil {
 			return err
 		}
-		if files[fmt.Sprintf("%s%03d.json", dirEntries, i)], err = encode(proof); err != nil {
-			return err
-		}
+		files[fmt.Sprintf("%s%03d.json", dirEntries, i)] = proof.Encode()
 	}
 	return nil
-}
-
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false) // leaves are compared byte for byte
-	err := encoder.Encode(v)
-	return b.Bytes(), err
 }
 
 func pack(w io.Writer, files map[string][]byte) error {

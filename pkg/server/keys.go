@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/keyring"
 )
 
@@ -21,7 +22,7 @@ func (s *Server) openRing(ctx context.Context) error {
 		}
 	}
 	var err error
-	for name, into := range map[string]*[]byte{"cookies": &s.cookieKey, "pairwise subjects": &s.pairwiseKey, "audit checkpoints": &s.auditSeed} {
+	for name, into := range map[string]*[]byte{"cookies": &s.cookieKey, "pairwise subjects": &s.pairwiseKey, audit.SecretName: &s.auditSeed} {
 		if *into, err = keyring.Secret(ctx, s.Pool, sealer, o.PreviousSealers, name); err != nil {
 			return err
 		}
