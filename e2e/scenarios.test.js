@@ -71,6 +71,51 @@ test("enrol, sign in, read the token, pass the gateway", async (t) => {
 	assert.deepEqual(p.faults, []);
 });
 
+test("an issuer with a path keeps everything below it", async (t) => {
+	const touchstone = await start({ path: "/login/eu-1" });
+	t.after(async () => { await touchstone.stop(); touchstone.remove(); });
+	const p = await person(browser);
+	const outside = [];
+	p.page.on("request", (r) => { if (r.url().startsWith(new URL(touchstone.issuer).origin) && !r.url().startsWith(touchstone.issuer + "/")) outside.push(r.url()); });
+	await enrol(p, touchstone.link());
+	await signInAtPlayground(p, touchstone);
+	assert.equal(await call(p, "List the orders"), "Passed: 200");
+	await p.page.getByRole("button", { name: "Refresh the token" }).click();
+	await p.page.getByText("A fresh token").waitFor();
+	await p.page.goto(touchstone.issuer);
+	await p.page.getByRole("heading", { name: "Ada" }).waitFor();
+	await p.page.getByRole("button", { name: "Sign out everywhere" }).click();
+	await p.page.getByText("You are signed out").waitFor();
+	await p.page.getByRole("link", { name: "Sign in" }).click();
+	await p.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+	await p.page.getByRole("heading", { name: "Ada" }).waitFor();
+	assert.deepEqual(outside.filter((url) => !url.endsWith("/favicon.ico") && url !== touchstone.issuer), []);
+	assert.deepEqual(p.faults, []);
+});
+
+test("a spare passkey is added from the account page, and no key twice", async (t) => {
+	const touchstone = await running(t);
+	const p = await person(browser);
+	await enrol(p, touchstone.link());
+	await p.page.goto(touchstone.issuer + "/signin");
+	await p.page.getByRole("button", { name: "Sign in with a passkey" }).click();
+	await p.page.getByText("This is your only passkey").waitFor();
+	await p.page.getByRole("button", { name: "Add a passkey" }).click();
+	await p.page.getByText("This key is already on your account").waitFor();
+	await shoot(p.page, "account-add-again");
+	await p.cdp.send("WebAuthn.removeVirtualAuthenticator", { authenticatorId: p.authenticatorId });
+	await p.cdp.send("WebAuthn.addVirtualAuthenticator", { options: {
+		protocol: "ctap2", ctap2Version: "ctap2_1", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true } });
+	await p.page.getByRole("button", { name: "Add a passkey" }).click();
+	await p.page.getByText("This is your only passkey").waitFor({ state: "detached" });
+	assert.equal(await p.page.getByRole("button", { name: "Rename" }).count(), 2);
+	await shoot(p.page, "account-two");
+	await p.page.getByRole("button", { name: "Sign out here" }).click();
+	await p.page.getByRole("link", { name: "Sign in" }).click(); // the platform's own passkey answers the field without a click
+	await p.page.getByRole("heading", { name: "Ada" }).waitFor();
+	assert.deepEqual(p.faults, []);
+});
+
 test("a foreign anchor attests nothing, and the gateway says what is missing", async (t) => {
 	const touchstone = await running(t, ...metadata(attestation, "foreign"));
 	const p = await person(browser);

@@ -26,18 +26,19 @@ export function directory() {
 }
 
 // start runs "touchstone dev" until stop is called.
-export async function start({ state = directory(), port, gatewayPort, args = [] } = {}) {
+// A path makes it an issuer with a path.
+export async function start({ state = directory(), port, gatewayPort, path = "", args = [] } = {}) {
 	port ??= await freePort();
 	gatewayPort ??= await freePort();
-	const child = spawn(join(root, "bin", "touchstone"), ["dev", `--port=${port}`, `--gateway-port=${gatewayPort}`, `--state-dir=${state}`, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+	const child = spawn(join(root, "bin", "touchstone"), ["dev", `--port=${port}`, `--gateway-port=${gatewayPort}`, `--state-dir=${state}`, `--issuer-path=${path}`, ...args], { stdio: ["ignore", "pipe", "pipe"] });
 	let output = "";
 	child.stdout.on("data", (data) => (output += data));
 	child.stderr.on("data", (data) => (output += data));
 	const exited = new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
-	const issuer = `http://localhost:${port}`;
+	const issuer = `http://localhost:${port}${path}`;
 	for (let i = 0; ; i++) {
 		if (child.exitCode !== null || i > 600) throw new Error("touchstone dev did not start:\n" + output);
-		if (await fetch(issuer + "/healthz").then((r) => r.ok, () => false)) break;
+		if (await fetch(`http://localhost:${port}/healthz`).then((r) => r.ok, () => false)) break;
 		await new Promise((resolve) => setTimeout(resolve, 50));
 	}
 	return {

@@ -32,13 +32,14 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
-// devTrust is the trust file of development; {{issuer}} and {{gateway}} are filled in.
+// devTrust is the trust file of development; {{issuer}}, {{origin}} and {{gateway}} are filled in.
 //
 //go:embed dev.trust.yaml
 var devTrust string
 
 type devCommand struct {
 	Port        int    `default:"8080" help:"Port of the identity provider; the issuer is http://localhost:PORT."`
+	IssuerPath  string `help:"Path of the issuer, such as /tenant: the issuer is http://localhost:PORT/PATH then." placeholder:"PATH"`
 	GatewayPort int    `default:"8081" help:"Port of the local gateway."`
 	StateDir    string `default:".touchstone" help:"Where the private Postgres and the development keys live."`
 	Trust       string `help:"Trust file to use in place of the built-in one." placeholder:"FILE"`
@@ -51,7 +52,7 @@ type devCommand struct {
 // Run starts the parts from the ground up and stops them in reverse.
 func (c *devCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	log := c.logger()
-	issuer, gatewayURL := fmt.Sprintf("http://localhost:%d", c.Port), fmt.Sprintf("http://localhost:%d", c.GatewayPort)
+	issuer, gatewayURL := fmt.Sprintf("http://localhost:%d%s", c.Port, c.IssuerPath), fmt.Sprintf("http://localhost:%d", c.GatewayPort)
 	state, err := filepath.Abs(c.StateDir)
 	if err != nil {
 		return err
@@ -173,7 +174,7 @@ func developmentKey(path string) ([]byte, error) {
 // trust reads the trust file, or fills in the built-in one.
 func (c *devCommand) trust(issuer, gatewayURL string) ([]byte, error) {
 	if c.Trust == "" {
-		return []byte(strings.NewReplacer("{{issuer}}", issuer, "{{gateway}}", gatewayURL).Replace(devTrust)), nil
+		return []byte(strings.NewReplacer("{{issuer}}", issuer, "{{origin}}", strings.TrimSuffix(issuer, c.IssuerPath), "{{gateway}}", gatewayURL).Replace(devTrust)), nil
 	}
 	text, err := os.ReadFile(c.Trust)
 	if err != nil {

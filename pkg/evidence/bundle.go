@@ -40,7 +40,7 @@ const maxFile = 64 << 20
 type Manifest struct {
 	Version int       `json:"v"`
 	MadeAt  time.Time `json:"made_at"`
-	// Issuer is the origin that the ceremonies were for.
+	// Issuer is the issuer whose origin the ceremonies were for.
 	Issuer string `json:"issuer"`
 	// Session and Grant are what was asked about; Grant is empty for a sign-in.
 	Session string `json:"session"`

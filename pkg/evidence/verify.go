@@ -57,7 +57,7 @@ func Verify(archive []byte, key string, out io.Writer) error {
 	if err != nil {
 		return errors.New("the archive names no issuer")
 	}
-	rp, err := passkey.New(passkey.Options{ID: issuer.Hostname(), Name: "evidence", Origin: m.Issuer, Metadata: func() attest.Metadata { return set.With(t.PrivateModels) }, Trust: func() *trust.Trust { return t }})
+	rp, err := passkey.New(passkey.Options{ID: issuer.Hostname(), Name: "evidence", Origin: issuer.Scheme + "://" + issuer.Host, Metadata: func() attest.Metadata { return set.With(t.PrivateModels) }, Trust: func() *trust.Trust { return t }})
 	if err != nil {
 		return err
 	}

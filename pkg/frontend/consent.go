@@ -98,7 +98,7 @@ func (f *Frontend) agree(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	back(w, in.Request)
+	f.back(w, in.Request)
 	return nil
 }
 

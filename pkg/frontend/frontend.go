@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"mime"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -57,6 +58,8 @@ type Frontend struct {
 	options Options
 	pages   map[string]*template.Template
 	static  map[string]asset
+	// base is the issuer's path, for addresses in pages; redirects need none.
+	base    string
 	prefix  string
 	handler http.Handler
 }
@@ -110,6 +113,11 @@ func (f *Frontend) routes() []route {
 // New parses every page and returns the frontend.
 func New(o Options) (*Frontend, error) {
 	f := &Frontend{options: o, pages: map[string]*template.Template{}, static: map[string]asset{}, codes: attempts{wrong: map[string][]time.Time{}}}
+	issuer, err := url.Parse(o.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
+	}
+	f.base = issuer.Path
 	if err := f.loadStatic(); err != nil {
 		return nil, err
 	}
@@ -162,8 +170,8 @@ func (f *Frontend) loadPages() error {
 		if _, ok := f.static[name]; !ok {
 			return "", fmt.Errorf("no static file %q", name)
 		}
-		return f.prefix + name, nil
-	}}
+		return f.base + f.prefix + name, nil
+	}, "base": func() string { return f.base }}
 	for _, name := range []string{"home", "enrol", "signin", "signout", "error", "playground", "consent", "device", "formpost"} {
 		page, err := template.New("base").Funcs(functions).ParseFS(web.Files, "pages/base.tmpl", "pages/"+name+".tmpl")
 		if err != nil {

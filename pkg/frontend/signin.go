@@ -70,14 +70,14 @@ func (f *Frontend) declined(w http.ResponseWriter, r *http.Request, id secret.Va
 	if _, err := grant.Decline(r.Context(), f.options.Pool, f.options.Now(), id, f.options.SignIn.BrowserOf(r)); err != nil {
 		return err
 	}
-	back(w, id)
+	f.back(w, id)
 	return nil
 }
 
 // back sends the script to the callback of its request. A form's redirect would
 // fall under the page's form-action policy, which knows no application.
-func back(w http.ResponseWriter, id secret.Value) {
-	writeJSON(w, http.StatusOK, map[string]string{"location": "/authorize/callback?" + url.Values{"request": {id.Reveal()}}.Encode()})
+func (f *Frontend) back(w http.ResponseWriter, id secret.Value) {
+	writeJSON(w, http.StatusOK, map[string]string{"location": f.base + "/authorize/callback?" + url.Values{"request": {id.Reveal()}}.Encode()})
 }
 
 // signInOptions starts an assertion for this browser.
@@ -112,7 +112,7 @@ func (f *Frontend) signInFinish(w http.ResponseWriter, r *http.Request) error {
 	if !in.Request.Empty() {
 		next = "/authorize/callback?" + url.Values{"request": {in.Request.Reveal()}}.Encode()
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"location": next})
+	writeJSON(w, http.StatusOK, map[string]string{"location": f.base + next})
 	return nil
 }
 

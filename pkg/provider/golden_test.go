@@ -86,7 +86,7 @@ func TestRoutes(t *testing.T) {
 	golden(t, "routes.txt", strings.Join(p.Routes(), "\n")+"\n")
 }
 
-func TestIssuerIsAnOrigin(t *testing.T) {
+func TestIssuerIsAHostAndAPath(t *testing.T) {
 	w := newWorld(t)
 	for _, tt := range []struct {
 		name, issuer string
@@ -97,7 +97,13 @@ func TestIssuerIsAnOrigin(t *testing.T) {
 		{"loopback", "http://localhost:8080", true},
 		{"http elsewhere", "http://login.example", false},
 		{"trailing slash", "https://login.example/", false},
-		{"path", "https://login.example/tenant", false},
+		{"path", "https://login.example/tenant", true},
+		{"longer path", "https://login.example/a/b-c.d~1", true},
+		{"path with a trailing slash", "https://login.example/tenant/", false},
+		{"empty segment", "https://login.example/a//b", false},
+		{"dot segment", "https://login.example/a/../b", false},
+		{"escapes", "https://login.example/a%2fb", false},
+		{"space", "https://login.example/a b", false},
 		{"query", "https://login.example?x", false},
 		{"fragment", "https://login.example#x", false},
 		{"userinfo", "https://a@login.example", false},

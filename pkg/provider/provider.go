@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -98,13 +99,18 @@ type route struct {
 	handler http.HandlerFunc
 }
 
-// New returns a provider. The issuer must be an https origin, without path and
-// trailing slash, or an http one on a loopback host for development (OpenID
-// Connect Discovery section 3).
+// issuerPath is what an issuer's path may look like: segments that mean the same
+// to every proxy and client.
+var issuerPath = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$`)
+
+// New returns a provider. The issuer must be an https URL of a host and, at
+// most, a path without trailing slash, or an http one on a loopback host for
+// development (OpenID Connect Discovery section 3, RFC 8414 section 2). Routes
+// begin below the issuer: whoever serves them takes its path away.
 func New(o Options) (*Provider, error) {
 	u, err := url.Parse(o.Issuer)
-	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != o.Issuer {
-		return nil, fmt.Errorf("issuer %q must be a scheme and a host, without path and trailing slash", o.Issuer)
+	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host+u.Path != o.Issuer || !issuerPath.MatchString(u.Path) {
+		return nil, fmt.Errorf("issuer %q must be a scheme, a host and at most a plain path without trailing slash", o.Issuer)
 	}
 	ip := net.ParseIP(u.Hostname())
 	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()

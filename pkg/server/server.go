@@ -34,7 +34,9 @@ import (
 
 // Options say what to serve.
 type Options struct {
-	// Issuer is the issuer identifier: https, or http on localhost for development.
+	// Issuer is the issuer identifier: https, or http on localhost for development;
+	// a path is served below it. Whatever else is served on that host is trusted as
+	// much: browsers keep no secrets between the paths of an origin.
 	Issuer string
 	// DatabaseURL is a Postgres connection string; the schema must be migrated.
 	DatabaseURL string
@@ -124,7 +126,7 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if err = s.openRing(ctx); err != nil {
 		return nil, err
 	}
-	signer, err := audit.OpenSigner(ctx, s.Pool, s.auditSeed, issuer.Host+"/audit")
+	signer, err := audit.OpenSigner(ctx, s.Pool, s.auditSeed, issuer.Host+issuer.Path+"/audit")
 	if err != nil {
 		return nil, err
 	}
@@ -136,11 +138,11 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if err = s.Clients.DeclareClients(ctx, s.Log, o.Now(), s.Trust.Current()); err != nil {
 		return nil, err
 	}
-	passkeys, err := passkey.New(passkey.Options{ID: issuer.Hostname(), Name: "Touchstone", Origin: o.Issuer, Metadata: s.metadata, Trust: s.Trust.Current})
+	passkeys, err := passkey.New(passkey.Options{ID: issuer.Hostname(), Name: "Touchstone", Origin: issuer.Scheme + "://" + issuer.Host, Metadata: s.metadata, Trust: s.Trust.Current})
 	if err != nil {
 		return nil, err
 	}
-	flow := signin.New(signin.Options{Pool: s.Pool, Log: s.Log, Passkeys: passkeys, Trust: s.Trust.Current, Secure: secure, CookieKey: s.cookieKey, Now: o.Now})
+	flow := signin.New(signin.Options{Pool: s.Pool, Log: s.Log, Passkeys: passkeys, Trust: s.Trust.Current, Secure: secure, Path: issuer.Path, CookieKey: s.cookieKey, Now: o.Now})
 	pages, err := frontend.New(frontend.Options{Issuer: o.Issuer, Pool: s.Pool, Log: s.Log, Passkeys: passkeys, SignIn: flow, Clients: s.Clients,
 		Trust: s.Trust.Current, Logger: o.Log, Now: o.Now, Playground: o.Playground})
 	if err != nil {
@@ -152,7 +154,7 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.protocol = protocol
-	s.handler = s.around(route(protocol, pages, s.record()))
+	s.handler = s.around(below(issuer.Path, route(protocol, pages, s.record())))
 	s.routes = append(append(protocol.Routes(), pages.Routes()...), "GET /healthz", "GET /audit/checkpoint", "GET /audit/tile/{path...}")
 	return s, nil
 }

@@ -57,9 +57,11 @@ type world struct {
 	*testing.T
 	server *Server
 	http   *httptest.Server
-	link   string
-	user   account.User
-	logs   *lockedBuffer
+	// origin and base are what the issuer, http.URL, is made of.
+	origin, base string
+	link         string
+	user         account.User
+	logs         *lockedBuffer
 }
 
 // lockedBuffer collects log lines of many requests.
@@ -82,7 +84,9 @@ func newWorldOf(t *testing.T, o Options) *world {
 	w := &world{T: t, logs: &lockedBuffer{}}
 	var err error
 	w.http = httptest.NewUnstartedServer(nil)
-	issuer := "http://localhost:" + strings.Split(w.http.Listener.Addr().String(), ":")[1]
+	// An issuer of a test's options is a path.
+	w.base, w.origin = o.Issuer, "http://localhost:"+strings.Split(w.http.Listener.Addr().String(), ":")[1]
+	issuer := w.origin + w.base
 	o.Issuer, o.DatabaseURL, o.SealingKey, o.TrustName, o.Log = issuer, pgtest.URL(t), make([]byte, 32), "trust.yaml", zerolog.New(w.logs)
 	w.server, err = New(context.Background(), o)
 	if err != nil {
@@ -133,7 +137,7 @@ func (w *world) browser() *browser {
 func (b *browser) do(method, path string, body io.Reader, header ...string) (*http.Response, string) {
 	b.Helper()
 	if strings.HasPrefix(path, "/") {
-		path = b.http.URL + path
+		path = b.http.URL + strings.TrimPrefix(path, b.base)
 	}
 	r, err := http.NewRequest(method, path, body)
 	if err != nil {
@@ -186,7 +190,7 @@ func (b *browser) options(path string, in any) (string, []byte) {
 func (b *browser) enrol(link string) (int, map[string]any) {
 	b.Helper()
 	ceremony, options := b.options("/enrol/options", map[string]any{"link": link})
-	credential, err := b.key.Create(options, b.http.URL)
+	credential, err := b.key.Create(options, b.origin)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -196,7 +200,7 @@ func (b *browser) enrol(link string) (int, map[string]any) {
 func (b *browser) signIn(request string) (int, map[string]any) {
 	b.Helper()
 	ceremony, options := b.options("/signin/options", map[string]any{})
-	credential, err := b.key.Get(options, b.http.URL)
+	credential, err := b.key.Get(options, b.origin)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -236,7 +240,7 @@ func (b *browser) code(params url.Values) string {
 	b.Helper()
 	answer, _ := b.do("GET", "/authorize?"+params.Encode(), nil)
 	to := b.location(answer)
-	if to.Path == "/signin" {
+	if to.Path == b.base+"/signin" {
 		status, out := b.signIn(to.Query().Get("request"))
 		if status != 200 {
 			b.Fatalf("sign in: %d %v", status, out)

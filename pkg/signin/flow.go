@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,10 @@ type Options struct {
 	Trust func() *trust.Trust
 	// Secure marks cookies Secure and names them __Host-; false only for an http issuer.
 	Secure bool
+	// Path is the issuer's path, or empty. Cookies that are bound to a host have no
+	// path of their own (RFC 6265bis section 4.1.3.2), so their names tell issuers
+	// on one host apart.
+	Path string
 	// CookieKey authenticates cookies: 32 random bytes, the same on every replica.
 	CookieKey []byte
 	// Now is the clock.
@@ -45,7 +50,8 @@ type Flow struct {
 
 // New returns a flow.
 func New(o Options) *Flow {
-	f := &Flow{options: o, store: newStore(o.CookieKey, o.Secure), sessionCookie: "touchstone_session", browserCookie: "touchstone_browser"}
+	issuer := strings.ReplaceAll(o.Path, "/", ".")
+	f := &Flow{options: o, store: newStore(o.CookieKey, o.Secure), sessionCookie: "touchstone_session" + issuer, browserCookie: "touchstone_browser" + issuer}
 	if o.Secure {
 		f.sessionCookie, f.browserCookie = "__Host-"+f.sessionCookie, "__Host-"+f.browserCookie
 	}

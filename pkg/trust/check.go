@@ -98,6 +98,15 @@ func origin(text string) string {
 	return ""
 }
 
+// issuer accepts an issuer identifier (RFC 8414 section 2).
+func issuer(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || httpURL(text) != "" || u.RawQuery != "" || strings.HasSuffix(text, "/") || u.Host != strings.ToLower(u.Host) {
+		return "must be an issuer such as https://login.example or https://login.example/tenant"
+	}
+	return ""
+}
+
 // CheckRedirectURI returns an error that says why a redirect URI may not be
 // registered, by the trust file's own rule, or nil.
 func CheckRedirectURI(uri string) error {

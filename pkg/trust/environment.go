@@ -52,7 +52,7 @@ const maxRatePeriod = 300 * time.Second
 func (r *reader) environment(n *yaml.Node, at string, t *Trust) {
 	var e Environment
 	r.mapping(n, at, map[string]func(*yaml.Node, string){
-		"name": r.text(&e.Name, identifier), "issuer": r.text(&e.Issuer, origin), "audience": r.text(&e.Audience, origin), "gateway": r.text(&e.Gateway, origin),
+		"name": r.text(&e.Name, identifier), "issuer": r.text(&e.Issuer, issuer), "audience": r.text(&e.Audience, origin), "gateway": r.text(&e.Gateway, origin),
 	}, "name", "issuer", "audience", "gateway")
 	if _, twice := t.Environment(e.Name); twice {
 		r.fault(n, at+".name", "two environments are named %q", e.Name)

@@ -1,8 +1,11 @@
 // What every ceremony needs: talking to the server, and telling a person what
 // happened in words that blame nobody.
 
+// base is the issuer's path: every path of ours begins below it.
+export const base = document.documentElement.dataset.base;
+
 export async function post(path, body, signal) {
-	const response = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
+	const response = await fetch(base + path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
 	const answer = await response.json();
 	if (!response.ok) throw new Refusal(answer);
 	return answer;

@@ -1,12 +1,12 @@
 // An ordinary public client: authorization code with PKCE S256 (RFC 7636),
 // state, nonce, and the issuer checked in the answer (RFC 9207). Tokens live in
 // memory only.
-import { show } from "./passkey.js";
+import { base, show } from "./passkey.js";
 
 const $ = (id) => document.getElementById(id);
 const page = $("playground").dataset;
 const meanings = JSON.parse(page.meanings);
-const redirect = location.origin + "/playground/callback";
+const redirect = location.origin + base + "/playground/callback";
 let tokens, discovery, last, challenge;
 
 const base64url = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
@@ -37,7 +37,7 @@ async function finish() {
 	const answer = new URLSearchParams(location.search);
 	const pending = JSON.parse(sessionStorage.getItem("playground") || "null");
 	sessionStorage.removeItem("playground");
-	history.replaceState(null, "", "/playground");
+	history.replaceState(null, "", base + "/playground");
 	if (!pending || answer.get("state") !== pending.state) return show($("message"), "This answer does not belong to a sign-in that was started here.", "bad");
 	if (answer.get("iss") !== discovery.issuer) return show($("message"), "The answer came from another issuer.", "bad");
 	if (answer.has("error")) return show($("message"), answer.get("error_description") || answer.get("error"), "");
@@ -132,7 +132,7 @@ $("refresh").addEventListener("click", async () => {
 	try { accept(await token({ grant_type: "refresh_token", refresh_token: tokens.refresh_token })); show($("message"), "A fresh token, with the facts of your sign-in.", "good"); }
 	catch (error) { show($("message"), error.message, "bad"); }
 });
-$("signout").addEventListener("click", () => location.assign(discovery.end_session_endpoint + "?" + new URLSearchParams({ id_token_hint: tokens.id_token, post_logout_redirect_uri: location.origin + "/playground" })));
+$("signout").addEventListener("click", () => location.assign(discovery.end_session_endpoint + "?" + new URLSearchParams({ id_token_hint: tokens.id_token, post_logout_redirect_uri: location.origin + base + "/playground" })));
 $("curl").addEventListener("click", () => navigator.clipboard.writeText(`curl -i -X ${last.method} ${Object.entries(last.headers).map(([k, v]) => `-H '${k}: ${v}' `).join("")}'${last.url}'`));
 document.addEventListener("click", (event) => { const button = event.target.closest("[data-call]"); if (button) call(button); });
 
