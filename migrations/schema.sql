@@ -69,9 +69,11 @@ table audit_entry -- owner: audit; what was done and what was refused after cons
   details jsonb not null default '{}'::jsonb
   salt bytea default (uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
   erased_at timestamp with time zone
+  actor text not null default ''::text
   constraint a_refusal_names_its_reason CHECK (((outcome = 'refused'::text) = (reason <> ''::text)))
   constraint audit_entry_pkey PRIMARY KEY (id)
   constraint outcome_is_done_or_refused CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text])))
+  CREATE INDEX audit_entry_by_actor ON public.audit_entry USING btree (actor, at) WHERE (actor <> ''::text)
   CREATE INDEX audit_entry_by_time ON public.audit_entry USING btree (at, id)
   CREATE INDEX audit_entry_by_user ON public.audit_entry USING btree (user_id, at)
   CREATE UNIQUE INDEX audit_entry_pkey ON public.audit_entry USING btree (id)

@@ -252,6 +252,7 @@ func (c *tailCommand) Run(ctx context.Context, out io.Writer) error {
 
 type searchCommand struct {
 	Person     string    `help:"The person's name."`
+	By         string    `help:"Name of the administrator who did it in the console."`
 	Client     string    `help:"client_id."`
 	Credential string    `help:"Authenticator id."`
 	Action     string    `help:"Action, such as session.signed_in."`
@@ -287,6 +288,13 @@ func (c *searchCommand) Run(ctx context.Context, out io.Writer) error {
 				return err
 			}
 			q.UserID = string(u.ID)
+		}
+		if c.By != "" {
+			u, err := account.ByName(ctx, pool, c.By)
+			if err != nil {
+				return err
+			}
+			q.Actor = string(u.ID)
 		}
 		page, err := search.Page(ctx, pool, q)
 		if err != nil {

@@ -21,7 +21,7 @@ func ExportCSV(ctx context.Context, q postgres.Querier, w io.Writer, personal bo
 		return fmt.Errorf("export: %w", err)
 	}
 	out := csv.NewWriter(w)
-	if err := out.Write([]string{"index", "at", "action", "outcome", "reason", "client_id", "grant_id", "correlation", "details", "user_id", "credential", "session", "address"}); err != nil {
+	if err := out.Write([]string{"index", "at", "action", "outcome", "reason", "client_id", "grant_id", "correlation", "details", "user_id", "actor", "credential", "session", "address"}); err != nil {
 		return err
 	}
 	err = lines(ctx, q, 0, c.Size, personal, func(l record.Line) error {
@@ -38,7 +38,7 @@ func ExportCSV(ctx context.Context, q postgres.Querier, w io.Writer, personal bo
 			details = append(details, name+"="+value)
 		}
 		cells := []string{strconv.FormatInt(l.Index, 10), leaf.At.Format(time.RFC3339Nano), leaf.Action, leaf.Outcome, leaf.Reason, leaf.ClientID, leaf.GrantID, leaf.Correlation,
-			strings.Join(sorted(details), "; "), p.UserID, p.Credential, p.Session, p.Address}
+			strings.Join(sorted(details), "; "), p.UserID, p.Actor, p.Credential, p.Session, p.Address}
 		for i, cell := range cells {
 			// A cell that a spreadsheet would calculate is kept as text.
 			if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {

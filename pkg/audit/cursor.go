@@ -55,7 +55,7 @@ func (s *Search) open(cursor string, q Query) (position, error) {
 
 // mac binds a position to what its query chooses, but for the size of a page.
 func (s *Search) mac(body []byte, q Query) []byte {
-	bound, err := json.Marshal([]any{body, q.UserID, q.ClientID, q.Credential, q.Action, q.Outcome, q.From.UnixMicro(), q.To.UnixMicro()})
+	bound, err := json.Marshal([]any{body, q.UserID, q.ClientID, q.Credential, q.Actor, q.Action, q.Outcome, q.From.UnixMicro(), q.To.UnixMicro()})
 	if err != nil {
 		panic(err) // texts, bytes and numbers always encode
 	}

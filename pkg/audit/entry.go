@@ -13,12 +13,15 @@ import (
 
 // Entry is one line of the record.
 type Entry struct {
-	ID          string            `db:"id" json:"id"`
-	At          time.Time         `db:"at" json:"at"`
-	Action      Action            `db:"action" json:"action"`
-	Outcome     string            `db:"outcome" json:"outcome"`
-	Reason      denial.Reason     `db:"reason" json:"reason,omitempty"`
-	UserID      string            `db:"user_id" json:"user_id,omitempty"`
+	ID      string        `db:"id" json:"id"`
+	At      time.Time     `db:"at" json:"at"`
+	Action  Action        `db:"action" json:"action"`
+	Outcome string        `db:"outcome" json:"outcome"`
+	Reason  denial.Reason `db:"reason" json:"reason,omitempty"`
+	UserID  string        `db:"user_id" json:"user_id,omitempty"`
+	// Actor is the administrator who did it to the person; empty when they did it
+	// themselves, or an operator on the command line.
+	Actor       string            `db:"actor" json:"actor,omitempty"`
 	ClientID    string            `db:"client_id" json:"client_id,omitempty"`
 	Credential  string            `db:"credential" json:"credential,omitempty"`
 	Session     string            `db:"session" json:"session,omitempty"`
@@ -31,7 +34,7 @@ type Entry struct {
 // Recent returns the newest entries, newest first, at most limit of them.
 func Recent(ctx context.Context, q postgres.Querier, limit int) ([]Entry, error) {
 	rows, err := q.Query(ctx, `
-		select id::text, at, action, outcome, reason, user_id, client_id, credential, session, grant_id, address, correlation, details
+		select id::text, at, action, outcome, reason, user_id, actor, client_id, credential, session, grant_id, address, correlation, details
 		from audit_entry order by at desc, id desc limit $1`, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read audit entries: %w", err)

@@ -163,6 +163,7 @@ func TestTamperingIsFoundAndPlaced(t *testing.T) {
 		{"correlation", `update audit_entry set correlation = '' where id = $1`, 7, 7},
 		{"details", `update audit_entry set details = '{"a":"2"}' where id = $1`, 7, 7},
 		{"person", `update audit_entry set user_id = 'eve' where id = $1`, 7, 7},
+		{"actor", `update audit_entry set actor = 'eve' where id = $1`, 7, 7},
 		{"session", `update audit_entry set session = 'other' where id = $1`, 7, 7},
 		{"passkey", `update audit_entry set credential = 'other' where id = $1`, 7, 7},
 		{"address", `update audit_entry set address = '192.0.2.2' where id = $1`, 7, 7},
@@ -271,7 +272,7 @@ func TestErasureLeavesProofsValid(t *testing.T) {
 	}))
 	var export bytes.Buffer
 	w.must(audit.Export(t.Context(), w.pool, &export, true))
-	if strings.Contains(export.String(), "ada") || !strings.Contains(export.String(), "bob") {
+	if strings.Contains(export.String(), `"ada"`) || !strings.Contains(export.String(), `"bob"`) {
 		t.Error("the export knows the wrong people")
 	}
 	if n, err := audit.Check(t.Context(), w.pool); err != nil || n != 6 {
@@ -282,6 +283,47 @@ func TestErasureLeavesProofsValid(t *testing.T) {
 	}
 	if _, err := w.pool.Exec(t.Context(), `delete from audit_entry`); err == nil {
 		t.Error("entries can be deleted")
+	}
+}
+
+func TestAnAdministratorIsOnRecord(t *testing.T) {
+	w := newWorld(t)
+	w.act(1, "ada")
+	by := audit.WithOrigin(t.Context(), audit.Origin{Actor: "root", Session: "desk"})
+	for _, session := range []string{"", "of-ada"} {
+		w.must(w.log.Do(by, func(pgx.Tx) (audit.Event, error) {
+			return audit.Event{Action: audit.SessionRevoked, UserID: "ada", Session: session}, nil
+		}))
+	}
+	w.step()
+	p, sessions := w.page(audit.Query{Actor: "root"})
+	// Where it was done is told unless the act is about another session.
+	if sessions != "of-ada desk" || p.Entries[0].Actor != "root" {
+		t.Errorf("done by root: %q, %+v", sessions, p.Entries)
+	}
+	proof, err := audit.Prove(t.Context(), w.pool, w.entryAt(1))
+	w.must(err)
+	if _, _, err := proof.Verify(w.verifier()); err != nil || proof.Line.Personal.Actor != "root" {
+		t.Errorf("proof: %v, %+v", err, proof.Line.Personal)
+	}
+	proof.Line.Personal.Actor = "eve"
+	if _, _, err := proof.Verify(w.verifier()); err == nil {
+		t.Error("somebody else can be blamed")
+	}
+	w.must(pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
+		if n, err := audit.Erase(t.Context(), tx, "root"); n != 0 || err != nil {
+			t.Errorf("%d entries about ada erased with root: %v", n, err)
+		}
+		n, err := audit.Erase(t.Context(), tx, "ada")
+		if n != 3 {
+			t.Errorf("%d entries erased", n)
+		}
+		return err
+	}))
+	var export bytes.Buffer
+	w.must(audit.Export(t.Context(), w.pool, &export, true))
+	if strings.Contains(export.String(), `"root"`) {
+		t.Error("an erased entry tells who acted")
 	}
 }
 

@@ -2,9 +2,12 @@ package audit
 
 import "context"
 
-// Origin is where an act came from: the peer's address and the correlation id
-// that also stands in the operators' log and on the error page.
-type Origin struct{ Address, Correlation string }
+// Origin is where an act came from: the peer's address, the correlation id that
+// also stands in the operators' log and on the error page, and who acted, when
+// that is somebody else than the person the act is about: the administrator and
+// the session in which they did it. Whoever lets an administrator in puts them
+// here, so that no act of theirs can be recorded as nobody's.
+type Origin struct{ Address, Correlation, Actor, Session string }
 
 type originKey struct{}
 

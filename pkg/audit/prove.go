@@ -119,7 +119,7 @@ const lineBatch = 1000
 func lines(ctx context.Context, q postgres.Querier, from, to int64, personal bool, show func(record.Line) error) error {
 	for from < to {
 		rows, err := q.Query(ctx, `
-			select l.index, l.hash, l.personal, e.id::text, e.at, e.action, e.outcome, e.reason, e.user_id, e.client_id, e.credential, e.session, e.grant_id, e.address, e.correlation, e.details, e.salt, e.erased_at is not null
+			select l.index, l.hash, l.personal, e.id::text, e.at, e.action, e.outcome, e.reason, e.user_id, e.actor, e.client_id, e.credential, e.session, e.grant_id, e.address, e.correlation, e.details, e.salt, e.erased_at is not null
 			 from audit_leaf l join audit_entry e on e.id = l.entry_id
 			where l.index >= $1 and l.index < $2 order by l.index limit $3`, from, to, lineBatch)
 		if err != nil {
@@ -234,10 +234,11 @@ func Check(ctx context.Context, q postgres.Querier) (int64, error) {
 
 // Erase takes the personal part out of every entry about a person. What stays
 // tells nothing about them, and every proof still holds. It returns how many
-// entries there were. The caller records that it was done.
+// entries there were. The caller records that it was done. What the person did to
+// others as an administrator stays: it is about those.
 func Erase(ctx context.Context, tx pgx.Tx, userID string) (int, error) {
 	tag, err := tx.Exec(ctx, `
-		update audit_entry set user_id = '', credential = '', session = '', address = '', salt = null, erased_at = now()
+		update audit_entry set user_id = '', actor = '', credential = '', session = '', address = '', salt = null, erased_at = now()
 		where user_id = $1 and erased_at is null and exists (select from audit_leaf where entry_id = audit_entry.id)`, userID)
 	if err != nil {
 		return 0, fmt.Errorf("erase: %w", err)
@@ -249,7 +250,7 @@ func Erase(ctx context.Context, tx pgx.Tx, userID string) (int, error) {
 // retention that keeps the tree whole. It returns how many entries there were.
 func EraseBefore(ctx context.Context, tx pgx.Tx, before time.Time) (int, error) {
 	tag, err := tx.Exec(ctx, `
-		update audit_entry set user_id = '', credential = '', session = '', address = '', salt = null, erased_at = now()
+		update audit_entry set user_id = '', actor = '', credential = '', session = '', address = '', salt = null, erased_at = now()
 		where at < $1 and erased_at is null and exists (select from audit_leaf where entry_id = audit_entry.id)`, before)
 	if err != nil {
 		return 0, fmt.Errorf("erase: %w", err)

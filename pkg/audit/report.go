@@ -82,7 +82,7 @@ func NewReport(ctx context.Context, q postgres.Querier, from, to, now time.Time)
 	}
 	for _, c := range chapters {
 		rows, err := q.Query(ctx, `
-			select id::text, at, action, outcome, reason, user_id, client_id, credential, session, grant_id, address, correlation, details
+			select id::text, at, action, outcome, reason, user_id, actor, client_id, credential, session, grant_id, address, correlation, details
 			from audit_entry where at >= $1 and at < $2 and action = any($3) order by at, id`, from, to, c.actions)
 		if err != nil {
 			return r, fmt.Errorf("report: %w", err)

@@ -26,8 +26,10 @@ const (
 // Query chooses entries; empty fields choose all.
 type Query struct {
 	UserID, ClientID, Credential string
-	Action                       Action
-	Outcome                      string
+	// Actor is the administrator who did it.
+	Actor   string
+	Action  Action
+	Outcome string
 	// From is the first instant, To the first after the last.
 	From, To time.Time
 	// Cursor is Newer or Older of an earlier page of the same query; empty is the
@@ -101,20 +103,20 @@ func (query Query) read(ctx context.Context, q postgres.Querier, from position, 
 		to = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	sql := `
-		select id::text, at, action, outcome, reason, user_id, client_id, credential, session, grant_id, address, correlation, details
+		select id::text, at, action, outcome, reason, user_id, actor, client_id, credential, session, grant_id, address, correlation, details
 		from audit_entry
-		where (at, id) < ($1, $2::uuid) and ($3 = '' or user_id = $3) and ($4 = '' or client_id = $4) and ($5 = '' or credential = $5)
+		where (at, id) < ($1, $2::uuid) and ($3 = '' or user_id = $3) and ($4 = '' or client_id = $4) and ($5 = '' or credential = $5) and ($11 = '' or actor = $11)
 			and ($6 = '' or action = $6) and ($7 = '' or outcome = $7) and at >= $8 and at < $9
 		order by at desc, id desc limit $10`
 	if !from.older {
 		sql = `
-		select id::text, at, action, outcome, reason, user_id, client_id, credential, session, grant_id, address, correlation, details
+		select id::text, at, action, outcome, reason, user_id, actor, client_id, credential, session, grant_id, address, correlation, details
 		from audit_entry
-		where (at, id) > ($1, $2::uuid) and ($3 = '' or user_id = $3) and ($4 = '' or client_id = $4) and ($5 = '' or credential = $5)
+		where (at, id) > ($1, $2::uuid) and ($3 = '' or user_id = $3) and ($4 = '' or client_id = $4) and ($5 = '' or credential = $5) and ($11 = '' or actor = $11)
 			and ($6 = '' or action = $6) and ($7 = '' or outcome = $7) and at >= $8 and at < $9
 		order by at, id limit $10`
 	}
-	rows, err := q.Query(ctx, sql, from.at, uuid.UUID(from.id).String(), query.UserID, query.ClientID, query.Credential, query.Action, query.Outcome, query.From, to, limit)
+	rows, err := q.Query(ctx, sql, from.at, uuid.UUID(from.id).String(), query.UserID, query.ClientID, query.Credential, query.Action, query.Outcome, query.From, to, limit, query.Actor)
 	if err != nil {
 		return nil, fmt.Errorf("search the record: %w", err)
 	}

@@ -33,14 +33,14 @@ type stored struct {
 
 // leaf splits an entry in two: what the log says, and what it commits to.
 func (s stored) leaf() (record.Leaf, record.Personal) {
-	p := record.Personal{UserID: s.UserID, Credential: s.Credential, Session: s.Session, Address: s.Address}
+	p := record.Personal{UserID: s.UserID, Actor: s.Actor, Credential: s.Credential, Session: s.Session, Address: s.Address}
 	return record.Leaf{Version: record.Version, ID: s.ID, At: s.At, Action: string(s.Action), Outcome: s.Outcome, Reason: string(s.Reason),
 		ClientID: s.ClientID, GrantID: s.GrantID, Correlation: s.Correlation, Details: s.Details, Personal: record.Commit(s.salt, p)}, p
 }
 
 // targets are where the columns of an entry go, in the order in which the queries name them.
 func (s *stored) targets() []any {
-	return []any{&s.ID, &s.At, &s.Action, &s.Outcome, &s.Reason, &s.UserID, &s.ClientID, &s.Credential, &s.Session, &s.GrantID, &s.Address, &s.Correlation, &s.Details, &s.salt, &s.erased}
+	return []any{&s.ID, &s.At, &s.Action, &s.Outcome, &s.Reason, &s.UserID, &s.Actor, &s.ClientID, &s.Credential, &s.Session, &s.GrantID, &s.Address, &s.Correlation, &s.Details, &s.salt, &s.erased}
 }
 
 // Sequencer gives entries their places in the log and signs checkpoints. One
@@ -97,7 +97,7 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 
 func (s *Sequencer) batch(ctx context.Context, tx pgx.Tx) (int, error) {
 	rows, err := tx.Query(ctx, `
-		select e.id::text, e.at, e.action, e.outcome, e.reason, e.user_id, e.client_id, e.credential, e.session, e.grant_id, e.address, e.correlation, e.details, e.salt, e.erased_at is not null
+		select e.id::text, e.at, e.action, e.outcome, e.reason, e.user_id, e.actor, e.client_id, e.credential, e.session, e.grant_id, e.address, e.correlation, e.details, e.salt, e.erased_at is not null
 		from audit_pending p join audit_entry e on e.id = p.entry_id order by e.at, e.id limit $1`, sequenceBatch)
 	if err != nil {
 		return 0, err

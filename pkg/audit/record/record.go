@@ -46,7 +46,9 @@ type Leaf struct {
 
 // Personal is the part of an entry that is about a person, or their device.
 type Personal struct {
-	UserID     string `json:"user_id,omitempty"`
+	UserID string `json:"user_id,omitempty"`
+	// Actor is the administrator who did it to the person.
+	Actor      string `json:"actor,omitempty"`
 	Credential string `json:"credential,omitempty"`
 	Session    string `json:"session,omitempty"`
 	Address    string `json:"address,omitempty"`
