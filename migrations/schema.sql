@@ -140,6 +140,7 @@ table authorization_request -- owner: grant; from the authorization endpoint to 
   acr_values text[] not null default '{}'::text[]
   consented_at timestamp with time zone
   declined_at timestamp with time zone
+  subject text not null default ''::text
   constraint a_code_follows_a_sign_in CHECK (((code_digest IS NULL) OR (bound_at IS NOT NULL)))
   constraint a_redemption_follows_a_code CHECK (((redeemed_at IS NULL) OR (code_digest IS NOT NULL)))
   constraint authorization_request_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(id)

@@ -75,6 +75,7 @@ const (
 	ResourceInvalid         Reason = "resource_invalid"
 	PromptInvalid           Reason = "prompt_invalid"
 	LoginRequired           Reason = "login_required"
+	OtherPerson             Reason = "other_person"
 	RequestUnknown          Reason = "authorization_request_unknown"
 	RequestExpired          Reason = "authorization_request_expired"
 	RequestOtherBrowser     Reason = "authorization_request_other_browser"
@@ -175,6 +176,7 @@ var catalogue = map[Reason]entry{
 	ScopeInvalid:            {"invalid_scope", bad, Text{"Unknown permission", "The application asked for a permission that it may not have.", "Tell the application's developer."}},
 	ResourceInvalid:         {"invalid_target", bad, Text{"Unknown API", "The application asked for an API that does not exist here or that it may not call.", "Tell the application's developer."}},
 	PromptInvalid:           {"invalid_request", bad, Text{"Contradictory request", "The application asked to show a sign-in page and not to show one.", "Tell the application's developer."}},
+	OtherPerson:             {"login_required", http.StatusUnauthorized, Text{"Somebody else was expected", "The application expected another person than the one who signed in.", tryAgain}},
 	LoginRequired:           {"login_required", http.StatusUnauthorized, Text{"Sign-in needed", "The application asked for a sign-in without any page, and you are not signed in.", tryAgain}},
 	RequestUnknown:          {"invalid_request", bad, Text{"This sign-in does not exist", "The sign-in you are trying to finish was never started, or is long over.", "Start the sign-in again from the application you came from."}},
 	RequestExpired:          {"access_denied", bad, Text{"This sign-in has expired", "It was started too long ago.", "Go back to the application and sign in again."}},

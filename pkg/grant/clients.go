@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,14 @@ const (
 // Clients is the registry, held in memory: looking a client up costs no I/O.
 type Clients struct {
 	pool    *pgxpool.Pool
-	current atomic.Pointer[map[ClientID]Client]
+	current atomic.Pointer[registry]
+}
+
+// registry is one reading of the clients, ready for look-ups.
+type registry struct {
+	byID map[ClientID]Client
+	// origins are those of the redirect URIs of public clients.
+	origins map[string]bool
 }
 
 // OpenClients loads the registry.
@@ -47,14 +55,18 @@ func OpenClients(ctx context.Context, pool *pgxpool.Pool) (*Clients, error) {
 
 // Get returns the client.
 func (c *Clients) Get(id ClientID) (Client, bool) {
-	client, ok := (*c.current.Load())[id]
+	client, ok := c.current.Load().byID[id]
 	return client, ok
 }
+
+// HasOrigin reports whether a public client has a redirect URI of this origin:
+// its scripts may then read what we answer.
+func (c *Clients) HasOrigin(origin string) bool { return c.current.Load().origins[origin] }
 
 // All returns every client, by id.
 func (c *Clients) All() []Client {
 	all := make([]Client, 0)
-	for _, client := range *c.current.Load() {
+	for _, client := range c.current.Load().byID {
 		all = append(all, client)
 	}
 	slices.SortFunc(all, func(a, b Client) int { return bytes.Compare([]byte(a.ID), []byte(b.ID)) })
@@ -73,11 +85,16 @@ func (c *Clients) Reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read clients: %w", err)
 	}
-	byID := make(map[ClientID]Client, len(clients))
+	read := registry{byID: make(map[ClientID]Client, len(clients)), origins: map[string]bool{}}
 	for _, client := range clients {
-		byID[client.ID] = client
+		read.byID[client.ID] = client
+		for _, uri := range client.RedirectURIs {
+			if u, err := url.Parse(uri); err == nil && client.Kind == Public && (u.Scheme == "https" || u.Scheme == "http") {
+				read.origins[u.Scheme+"://"+u.Host] = true
+			}
+		}
 	}
-	c.current.Store(&byID)
+	c.current.Store(&read)
 	return nil
 }
 

@@ -78,7 +78,9 @@ type OpenParams struct {
 	Prompt    []string
 	MaxAge    *int
 	LoginHint string
-	Browser   []byte
+	// Subject is the sub that the client expects to answer, as it knows it; empty is anybody.
+	Subject string
+	Browser []byte
 }
 
 // Request is an authorization request as its browser may see it.
@@ -96,6 +98,7 @@ type Request struct {
 	Consented, Declined bool
 	MaxAge              *int
 	LoginHint           string
+	Subject             string
 	OpenedAt            time.Time
 	ExpiresAt           time.Time
 	Authentication      *Authentication
@@ -107,10 +110,10 @@ func Open(ctx context.Context, q postgres.Querier, now time.Time, p OpenParams) 
 	id := secret.New()
 	_, err := q.Exec(ctx, `
 		insert into authorization_request (digest, client_id, redirect_uri, response_mode, scopes, audience, audiences, acr_values, state, nonce, code_challenge,
-			prompt, max_age, login_hint, browser, opened_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+			prompt, max_age, login_hint, browser, opened_at, expires_at, subject)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 		id.Digest(), p.ClientID, p.RedirectURI, p.ResponseMode, list(p.Scopes), p.Audience, list(p.Audiences), list(p.ACRValues), p.State, p.Nonce, p.CodeChallenge,
-		list(p.Prompt), p.MaxAge, p.LoginHint, p.Browser, now, now.Add(RequestLife))
+		list(p.Prompt), p.MaxAge, p.LoginHint, p.Browser, now, now.Add(RequestLife), p.Subject)
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("open authorization request: %w", err)
 	}
@@ -124,10 +127,10 @@ func Find(ctx context.Context, q postgres.Querier, now time.Time, id secret.Valu
 	var owner, authentication []byte
 	var finished bool
 	err := q.QueryRow(ctx, `
-		select client_id, redirect_uri, response_mode, state, nonce, audience, audiences, scopes, acr_values, prompt, max_age, login_hint, opened_at, expires_at,
+		select client_id, redirect_uri, response_mode, state, nonce, audience, audiences, scopes, acr_values, prompt, max_age, login_hint, subject, opened_at, expires_at,
 			consented_at is not null, declined_at is not null, authentication, browser, code_digest is not null
 		from authorization_request where digest = $1`, id.Digest()).Scan(
-		&r.ClientID, &r.RedirectURI, &r.ResponseMode, &r.State, &r.Nonce, &r.Audience, &r.Audiences, &r.Scopes, &r.ACRValues, &r.Prompt, &r.MaxAge, &r.LoginHint, &r.OpenedAt, &r.ExpiresAt,
+		&r.ClientID, &r.RedirectURI, &r.ResponseMode, &r.State, &r.Nonce, &r.Audience, &r.Audiences, &r.Scopes, &r.ACRValues, &r.Prompt, &r.MaxAge, &r.LoginHint, &r.Subject, &r.OpenedAt, &r.ExpiresAt,
 		&r.Consented, &r.Declined, &authentication, &owner, &finished)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

@@ -230,7 +230,7 @@ func (p *Provider) begin(w http.ResponseWriter, r *http.Request, o grant.OpenPar
 	session, err := p.options.SignIn.Current(r)
 	now := p.options.Now()
 	signedIn := err == nil && !wantsSignIn(o.Prompt, o.MaxAge) && sufficient(session.Authentication, o.Prompt, o.MaxAge, now) &&
-		session.Authentication.Meets(o.ACRValues) && p.hinted(session, r.Form.Get("id_token_hint"))
+		session.Authentication.Meets(o.ACRValues) && p.expected(o, session, r.Form.Get("id_token_hint"))
 	if _, denied := denial.ReasonOf(err); err != nil && !denied {
 		return err
 	}
@@ -279,22 +279,34 @@ func sufficient(a grant.Authentication, prompt []string, maxAge *int, opened tim
 	return maxAge == nil || !a.AuthTime.Add(time.Duration(*maxAge)*time.Second).Before(opened)
 }
 
-// hinted reports whether the session is that of the person in the
-// id_token_hint (OpenID Connect Core section 3.1.2.1). Without a hint it is; a
-// hint that cannot be verified is nobody's.
-func (p *Provider) hinted(s signin.Session, hint string) bool {
-	if hint == "" {
-		return true
-	}
+// expects notes the sub of the one person who may answer a request: the one whom
+// an ID token of this client names as a hint, or whose sub the claims parameter
+// asks for. Nobody else gets an answer (OpenID Connect Core sections 3.1.2.1,
+// 3.1.2.2 and 5.5.1). A hint that cannot be verified, such as one signed by a key
+// that is long gone, names nobody: it costs a new sign-in, no more.
+func (p *Provider) expects(o *grant.OpenParams, hint, claimed string) error {
+	o.Subject = claimed
 	token, ok := p.hint(hint)
-	return ok && token.Subject == p.subject(grant.ClientID(token.Audience), s.User.ID)
+	switch {
+	case !ok || token.Audience != string(o.ClientID):
+		return nil
+	case claimed != "" && claimed != token.Subject:
+		return denial.New(denial.ClaimsInvalid, "the claims parameter and the hint name two people")
+	}
+	o.Subject = token.Subject
+	return nil
+}
+
+// expected reports whether a session is of the person who may answer.
+func (p *Provider) expected(o grant.OpenParams, s signin.Session, hint string) bool {
+	return o.Subject == "" && hint == "" || o.Subject == p.subject(o.ClientID, s.User.ID)
 }
 
 // callback issues the code of a bound request to the browser that opened it.
 // Its errors are shown: a request that is not this browser's says nothing about
 // where its browser should go. The one exception is a request whose code was
-// consumed because the sign-in bound to it is too old for it: that one is
-// known to be this browser's.
+// consumed because the sign-in bound to it is too old for it, or somebody
+// else's: that one is known to be this browser's.
 func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	form, err := singleValued(w, r)
@@ -324,11 +336,14 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) {
 		if !sufficient(*a, request.Prompt, request.MaxAge, request.OpenedAt) {
 			return event, denial.New(denial.LoginRequired, "the sign-in is older than the request allows")
 		}
+		if request.Subject != "" && request.Subject != p.subject(request.ClientID, a.UserID) {
+			return event, denial.New(denial.OtherPerson, "client %s", request.ClientID)
+		}
 		return event, nil
 	})
 	back := redirected{err, request.RedirectURI, request.State, request.ResponseMode}
 	switch reason, _ := denial.ReasonOf(err); reason {
-	case denial.LoginRequired:
+	case denial.LoginRequired, denial.OtherPerson:
 		p.refuse(w, r, back)
 		return
 	case denial.PersonDeclined:

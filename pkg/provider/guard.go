@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/touchstone-id/touchstone/pkg/denial"
-	"github.com/touchstone-id/touchstone/pkg/grant"
 )
 
 const (
@@ -139,12 +138,7 @@ func (c *challenger) WriteHeader(status int) {
 func (p *Provider) allowClients(w http.ResponseWriter, r *http.Request) {
 	origin := r.Header.Get("Origin")
 	w.Header().Add("Vary", "Origin")
-	if origin == "" || !slices.ContainsFunc(p.options.Clients.All(), func(c grant.Client) bool {
-		return c.Kind == grant.Public && slices.ContainsFunc(c.RedirectURIs, func(uri string) bool {
-			rest, ok := strings.CutPrefix(uri, origin)
-			return ok && strings.HasPrefix(rest, "/")
-		})
-	}) {
+	if !p.options.Clients.HasOrigin(origin) {
 		return
 	}
 	h := w.Header()

@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -87,6 +88,60 @@ func TestWishesThatCannotBeMet(t *testing.T) {
 // third are the parameters of a client that is not the operator's own.
 func third(pairs ...string) url.Values {
 	return params(append([]string{"client_id", "third", "redirect_uri", "https://third.test/cb", "scope", "openid offline_access orders.read"}, pairs...)...)
+}
+
+// Attack: an application asks for one person and gets another's tokens (OpenID
+// Connect Core section 3.1.2.2).
+func TestNobodyAnswersForTheOneWhoIsExpected(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser()
+	bobs := w.browser().obtain("bob", params("client_id", "web")).id
+	ada := string(w.people["ada"].ID)
+	b.obtain("ada", params())
+	asOther := w.browser().code("bob", params("client_id", "other", "redirect_uri", "https://other.test/cb", "scope", "openid orders.read"))
+	others := b.tokens(w.exchange(asOther, "client_id", "other", "client_secret", w.secrets["other"], "redirect_uri", "https://other.test/cb")).id
+	wants := func(where, sub string) string { return `{"` + where + `":{"sub":{"value":"` + sub + `"}}}` }
+	for _, tt := range []struct {
+		name     string
+		v        url.Values
+		silent   bool // the session answers by itself
+		answered map[string]bool
+	}{
+		{"a hint", params("id_token_hint", bobs), false, map[string]bool{"ada": false, "bob": true}},
+		{"a sub in the ID token", params("claims", wants("id_token", string(w.people["bob"].ID))), false, map[string]bool{"ada": false, "bob": true}},
+		{"a sub at userinfo", params("claims", wants("userinfo", string(w.people["bob"].ID))), false, map[string]bool{"ada": false, "bob": true}},
+		{"a sub that is nobody's", params("claims", wants("id_token", "x")), false, map[string]bool{"ada": false, "bob": false}},
+		{"the person of the session", params("claims", wants("id_token", ada)), true, nil},
+		{"an essential sub without a value", params("claims", `{"id_token":{"sub":{"essential":true}}}`), true, nil},
+		{"a hint that does not verify", params("id_token_hint", bobs+"x"), false, map[string]bool{"ada": true, "bob": true}},
+		{"a hint of another client", params("id_token_hint", others), false, map[string]bool{"ada": true}},
+	} {
+		to := b.get("/authorize?" + tt.v.Encode()).location().Path
+		if silent := to == "/authorize/callback"; silent != tt.silent {
+			t.Errorf("%s: goes to %s", tt.name, to)
+		}
+		v := url.Values{}
+		maps.Copy(v, tt.v)
+		v.Set("prompt", "none")
+		if a := b.get("/authorize?" + v.Encode()); (a.oauthError() == "login_required") == tt.silent {
+			t.Errorf("%s: prompt none answers %q", tt.name, a.oauthError())
+		}
+		for who, answered := range tt.answered {
+			one := w.browser()
+			a := one.signIn(who, one.begin(tt.v))
+			if code := a.location().Query().Get("code"); (code != "") != answered || !answered && (a.oauthError() != "login_required" || a.location().Host != "rp.test") {
+				t.Errorf("%s: %s is answered with %q", tt.name, who, a.location())
+			}
+		}
+	}
+	both := params("id_token_hint", bobs, "claims", wants("id_token", ada))
+	b.refused("a hint and a sub of two people", b.get("/authorize?"+both.Encode()), "invalid_request", http.StatusSeeOther)
+	two := params("claims", `{"id_token":{"sub":{"values":["a","b"]}}}`)
+	b.refused("two subs", b.get("/authorize?"+two.Encode()), "invalid_request", http.StatusSeeOther)
+	odd := params("claims", `{"id_token":{"auth_time":{"essential":true,"value":7},"email_verified":{"values":[true]},"x":null,"acr":{"values":[1,"phr"]}},"userinfo":{"name":{"essential":true}},"z":[]}`)
+	if a := b.get("/authorize?" + odd.Encode()); a.location().Path != "/authorize/callback" {
+		t.Errorf("claims that we do not know: %s %s", a.location(), a.Text)
+	}
 }
 
 func TestConsent(t *testing.T) {

@@ -16,9 +16,24 @@ const maxClaims = 4 << 10
 
 // wish is what a client says about one claim (OpenID Connect Core section 5.5.1).
 type wish struct {
-	Essential bool     `json:"essential"`
-	Value     string   `json:"value"`
-	Values    []string `json:"values"`
+	Essential bool              `json:"essential"`
+	Value     json.RawMessage   `json:"value"`
+	Values    []json.RawMessage `json:"values"`
+}
+
+// texts are the values that are strings; the claims that we look at have no others.
+func (w *wish) texts() []string {
+	if w == nil {
+		return nil
+	}
+	var all []string
+	for _, value := range append(w.Values, w.Value) {
+		var text string
+		if json.Unmarshal(value, &text) == nil && text != "" {
+			all = append(all, text)
+		}
+	}
+	return all
 }
 
 // scopeOf says which scope brings a claim that may be asked for by name.
@@ -29,10 +44,11 @@ var scopeOf = map[string]string{"name": "profile", "preferred_username": "profil
 // 3.1.2.1 and 5.5). Levels that the trust file knows are binding, whether they
 // were asked for as essential or not: no answer comes with a weaker acr. Levels
 // that nobody knows are passed over when voluntary; when essential, and none of
-// them is known, the request cannot be met.
+// them is known, the request cannot be met. A sub that is asked for, and a hint,
+// are kept with the request: see expects.
 func (p *Provider) wishes(form url.Values, client grant.Client, o *grant.OpenParams) error {
 	asked := strings.Fields(form.Get("acr_values"))
-	essential := false
+	essential, subject := false, ""
 	if text := form.Get("claims"); text != "" {
 		var in struct {
 			IDToken  map[string]*wish `json:"id_token"`
@@ -41,14 +57,16 @@ func (p *Provider) wishes(form url.Values, client grant.Client, o *grant.OpenPar
 		if len(text) > maxClaims || json.Unmarshal([]byte(text), &in) != nil {
 			return denial.New(denial.ClaimsInvalid, "%d bytes", len(text))
 		}
-		if w := in.IDToken["acr"]; w != nil && (w.Value != "" || len(w.Values) > 0) {
-			essential = w.Essential
-			asked = w.Values
-			if w.Value != "" {
-				asked = append(asked, w.Value)
-			}
+		if levels := in.IDToken["acr"].texts(); len(levels) > 0 {
+			asked, essential = levels, in.IDToken["acr"].Essential
 		}
 		for _, wanted := range []map[string]*wish{in.IDToken, in.Userinfo} {
+			if one := wanted["sub"].texts(); len(one) > 0 {
+				if len(one) > 1 || subject != "" && subject != one[0] {
+					return denial.New(denial.ClaimsInvalid, "more than one sub")
+				}
+				subject = one[0]
+			}
 			for name := range wanted {
 				if s := scopeOf[name]; s != "" && client.AllowsScope(s) && !slices.Contains(o.Scopes, s) {
 					o.Scopes = append(o.Scopes, s)
@@ -64,5 +82,5 @@ func (p *Provider) wishes(form url.Values, client grant.Client, o *grant.OpenPar
 	if essential && len(o.ACRValues) == 0 {
 		return denial.New(denial.LevelUnmet, "acr %.200q", asked)
 	}
-	return nil
+	return p.expects(o, form.Get("id_token_hint"), subject)
 }
