@@ -58,7 +58,12 @@ type userInfo struct {
 func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	p.allowClients(w, r)
 	w.Header().Set("Cache-Control", "no-store")
-	token, given := bearer(r)
+	token, given, err := bearer(w, r)
+	if err != nil {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+p.options.Issuer+`", error="invalid_request"`)
+		p.writeError(w, r, err)
+		return
+	}
 	if !given {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="`+p.options.Issuer+`"`)
 		w.WriteHeader(http.StatusUnauthorized)
@@ -96,10 +101,26 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(info)
 }
 
-// bearer returns the token of the Authorization header (RFC 6750 section 2.1).
-func bearer(r *http.Request) (string, bool) {
+// bearer returns the token of the Authorization header or of a form body, not of
+// both, and never of the query (RFC 6750 section 2).
+func bearer(w http.ResponseWriter, r *http.Request) (string, bool, error) {
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer") && strings.TrimSpace(token) != ""
+	token = strings.TrimSpace(token)
+	ok = ok && strings.EqualFold(scheme, "Bearer") && token != ""
+	if r.Method != http.MethodPost {
+		return token, ok, nil
+	}
+	if _, err := singleValued(w, r); err != nil {
+		return "", false, err
+	}
+	inBody := r.PostForm.Get("access_token")
+	switch {
+	case inBody != "" && r.Header.Get("Authorization") != "":
+		return "", false, denial.New(denial.RequestMalformed, "a token in the header and another in the body")
+	case inBody != "":
+		return inBody, true, nil
+	}
+	return token, ok, nil
 }
 
 // Revocation ends the grant of a refresh or access token (RFC 7009). A token
