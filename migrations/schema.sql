@@ -13,6 +13,8 @@ table access_grant -- owner: grant; what a person gave a client: the family of i
   revoked_at timestamp with time zone
   revoked_why text not null default ''::text
   audiences text[] not null default '{}'::text[]
+  id_token_scopes text[] not null default '{}'::text[]
+  acr_values text[] not null default '{}'::text[]
   constraint access_grant_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(id)
   constraint access_grant_credential_fkey FOREIGN KEY (credential) REFERENCES credential(id)
   constraint access_grant_pkey PRIMARY KEY (id)
@@ -29,6 +31,7 @@ table account -- owner: account; the people who may sign in
   display_name text not null
   status text not null default 'active'::text
   created_at timestamp with time zone not null default clock_timestamp()
+  profile jsonb not null default '{}'::jsonb
   constraint account_pkey PRIMARY KEY (id)
   constraint handle_is_1_to_64_bytes CHECK (((octet_length(handle) >= 1) AND (octet_length(handle) <= 64)))
   constraint handle_is_unique UNIQUE (handle)
@@ -141,6 +144,7 @@ table authorization_request -- owner: grant; from the authorization endpoint to 
   consented_at timestamp with time zone
   declined_at timestamp with time zone
   subject text not null default ''::text
+  id_token_scopes text[] not null default '{}'::text[]
   constraint a_code_follows_a_sign_in CHECK (((code_digest IS NULL) OR (bound_at IS NOT NULL)))
   constraint a_redemption_follows_a_code CHECK (((redeemed_at IS NULL) OR (code_digest IS NOT NULL)))
   constraint authorization_request_client_id_fkey FOREIGN KEY (client_id) REFERENCES client(id)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -21,6 +23,7 @@ type userCommand struct {
 	Suspend suspendCommand `cmd:"" help:"Keep a person from signing in, and end the access they gave."`
 	Resume  resumeCommand  `cmd:"" help:"Undo suspend."`
 	Groups  groupsCommand  `cmd:"" help:"Put a person into exactly these groups."`
+	Profile profileCommand `cmd:"" help:"Print what is known about a person, the standard claims of OpenID Connect, or replace it."`
 }
 
 type groupsCommand struct {
@@ -37,6 +40,45 @@ func (c *groupsCommand) Run(ctx context.Context) error {
 	return c.act(ctx, c.Name, func(tx pgx.Tx, id account.ID) (audit.Event, error) {
 		return audit.Event{Action: audit.UserGrouped, Details: map[string]string{"groups": strings.Join(c.Groups, ", ")}}, account.SetGroups(ctx, tx, id, c.Groups)
 	})
+}
+
+type profileCommand struct {
+	Name string `arg:"" help:"The person's name."`
+	File string `arg:"" optional:"" type:"existingfile" help:"JSON object with the standard claims (given_name, email, email_verified, locale, address, …) that take the place of all that is there; {} forgets them." placeholder:"FILE"`
+	databaseFlags
+}
+
+// Run prints the profile, or replaces it by that of the file.
+func (c *profileCommand) Run(ctx context.Context, out io.Writer) error {
+	if c.File != "" {
+		text, err := os.ReadFile(c.File)
+		if err != nil {
+			return err
+		}
+		p, err := account.ParseProfile(text)
+		if err != nil {
+			return err
+		}
+		return c.act(ctx, c.Name, func(tx pgx.Tx, id account.ID) (audit.Event, error) {
+			return audit.Event{Action: audit.UserDescribed, Details: map[string]string{"claims": strings.Join(p.Claims(), ", ")}}, account.SetProfile(ctx, tx, time.Now(), id, p)
+		})
+	}
+	pool, _, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	u, err := account.ByName(ctx, pool, c.Name)
+	if err != nil {
+		return err
+	}
+	p, err := account.ProfileOf(ctx, pool, u.ID)
+	if err != nil {
+		return err
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(p)
 }
 
 type inviteCommand struct {

@@ -9,6 +9,7 @@ const (
 	UserSuspended         Action = "user.suspended"
 	UserResumed           Action = "user.resumed"
 	UserGrouped           Action = "user.grouped"
+	UserDescribed         Action = "user.described"
 	CredentialRegistered  Action = "credential.registered"
 	CredentialRenamed     Action = "credential.renamed"
 	CredentialRemoved     Action = "credential.removed"

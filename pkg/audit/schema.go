@@ -14,6 +14,7 @@ var schemas = map[Action][]string{
 	UserSuspended:         {},
 	UserResumed:           {},
 	UserGrouped:           {"groups"},
+	UserDescribed:         {"claims"},
 	CredentialRegistered:  {"format", "facts", "rules_not_met", "metadata", "trust_version"},
 	CredentialRenamed:     {},
 	CredentialRemoved:     {"grants"},

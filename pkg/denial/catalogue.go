@@ -149,7 +149,7 @@ var catalogue = map[Reason]entry{
 	LevelNotMet:         {"access_denied", forbidden, Text{"This needs a stronger passkey", "The application asks for a kind of passkey that yours is not.", "Use a passkey that meets the requirement, such as a company security key."}},
 	LevelUnmet:          {"unmet_authentication_requirements", forbidden, Text{"This needs a stronger passkey", "The application asks for a kind of passkey that you did not use.", "Use a passkey that meets the requirement, such as a company security key."}},
 	ConsentRequired:     {"consent_required", forbidden, Text{"Your agreement is needed", "You have not agreed to give this application what it asks for.", "Start again from the application."}},
-	NonceRequired:       {"invalid_request", bad, Text{"The application must be updated", "The application protected its request neither with a code challenge (PKCE) nor with a nonce.", developer}},
+	NonceRequired:       {"invalid_grant", bad, Text{"The application must be updated", "The application protected its request neither with a code challenge (PKCE) nor with a nonce.", developer}},
 	ClaimsInvalid:       {"invalid_request", bad, Text{"Incomplete request", "The application's wishes about claims cannot be read.", developer}},
 	TooManyAttempts:     {"access_denied", http.StatusTooManyRequests, Text{"Too many attempts", "There were too many wrong codes in a short time.", "Wait ten minutes, then type the code that the device shows now."}},
 	DeviceCodeUnknown:   {"invalid_grant", bad, Text{"We do not know this code", "The code is mistyped, was already used, or is more than ten minutes old.", "Compare it with what the device shows, or start again on the device."}},

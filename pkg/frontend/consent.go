@@ -19,7 +19,10 @@ import (
 // identityWords say what the scopes mean that belong to no API.
 var identityWords = map[string]string{
 	"openid":         "Know that it is you, each time you sign in",
-	"profile":        "See your name",
+	"profile":        "See your name and profile",
+	"email":          "See your e-mail address",
+	"phone":          "See your telephone number",
+	"address":        "See your postal address",
 	"authenticator":  "See what kind of passkey you use",
 	"offline_access": "Keep its access for up to 30 days, also while you are away",
 }

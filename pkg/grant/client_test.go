@@ -1,6 +1,10 @@
 package grant
 
-import "testing"
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
 
 func TestRedirectURIRegistered(t *testing.T) {
 	web := Client{Kind: Confidential, RedirectURIs: []string{"https://rp.test/cb"}}
@@ -25,11 +29,24 @@ func TestRedirectURIRegistered(t *testing.T) {
 	}
 }
 
+// FuzzRedirectURI holds that an address passes for a native client's registered
+// one only when a parser of URLs finds nothing different but the port (RFC 8252
+// section 7.3), and for another client's only when it is the same text.
 func FuzzRedirectURI(f *testing.F) {
-	f.Add("http://127.0.0.1:1/cb")
+	for _, uri := range []string{"http://127.0.0.1:1/cb", "http://127.0.0.1:1@evil.test/cb", "http://127.0.0.1:/cb", "http://127.0.0.1:65536/cb", "http://[::1]:7/cb", "http://127.0.0.1/cb?x", "http://127.0.0.1:8/cb#f", "HTTP://127.0.0.1/cb"} {
+		f.Add(uri)
+	}
 	native := Client{Kind: Public, RedirectURIs: []string{"http://127.0.0.1/cb"}}
+	web := Client{Kind: Confidential, RedirectURIs: []string{"http://127.0.0.1/cb"}}
 	f.Fuzz(func(t *testing.T, uri string) {
-		if native.RedirectURIRegistered(uri) && len(uri) < len("http://127.0.0.1/cb") {
+		if web.RedirectURIRegistered(uri) != (uri == "http://127.0.0.1/cb") {
+			t.Errorf("%q at a web client", uri)
+		}
+		if !native.RedirectURIRegistered(uri) {
+			return
+		}
+		u, err := url.Parse(uri)
+		if err != nil || u.Scheme != "http" || u.Hostname() != "127.0.0.1" || u.User != nil || u.EscapedPath() != "/cb" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(uri, "#") {
 			t.Errorf("%q passes for the registered one", uri)
 		}
 	})

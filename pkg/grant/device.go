@@ -158,9 +158,9 @@ func RedeemDevice(ctx context.Context, tx pgx.Tx, now time.Time, device secret.V
 		where d.device_digest = $1 and d.client_id = $2 and d.approved_at is not null and d.redeemed_at is null and d.expires_at > $3
 			and a.id = d.user_id and c.id = (d.authentication->>'credential')::uuid and s.id = d.session
 		returning d.client_id, d.user_id, d.session, d.audience, d.scopes, d.authentication,
-			a.name, a.display_name, a.status = 'active', c.removed_at is null and c.quarantined_at is null, s.revoked_at is null, c.facts, c.levels`,
+			a.name, a.display_name, a.profile, a.status = 'active', c.removed_at is null and c.quarantined_at is null, s.revoked_at is null, c.facts, c.levels`,
 		device.Digest(), client, now).Scan(&c.clientID, &c.userID, &c.session, &c.audience, &c.scopes, &c.authentication,
-		&c.name, &c.display, &c.active, &c.usable, &c.sessionLive, &c.facts, &c.levels)
+		&c.name, &c.display, &c.profile, &c.active, &c.usable, &c.sessionLive, &c.facts, &c.levels)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if err := PollDevice(ctx, tx, now, device, client); err != nil {
 			return Grant{}, err
@@ -171,7 +171,7 @@ func RedeemDevice(ctx context.Context, tx pgx.Tx, now time.Time, device secret.V
 		return Grant{}, fmt.Errorf("redeem device code: %w", err)
 	}
 	g := Grant{ID: id.String(), ClientID: c.clientID, UserID: c.userID, UserName: c.name, UserDisplayName: c.display,
-		Scopes: c.scopes, Audience: c.audience, Audiences: []string{c.audience}, ExpiresAt: now.Add(Life)}
+		Profile: c.profile, Scopes: c.scopes, IDTokenScopes: c.scopes, Audience: c.audience, Audiences: []string{c.audience}, ExpiresAt: now.Add(Life)}
 	if c.frozen, err = thaw(c.authentication); err != nil {
 		return Grant{}, err
 	}

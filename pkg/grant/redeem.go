@@ -38,7 +38,13 @@ type Grant struct {
 	UserID          account.ID
 	UserName        string
 	UserDisplayName string
-	Scopes          []string
+	// Profile is what an operator wrote about the person.
+	Profile account.Profile
+	Scopes  []string
+	// IDTokenScopes are the scopes whose claims the ID token carries.
+	IDTokenScopes []string
+	// ACRValues are the levels that the client asked for; the ID token names one of them.
+	ACRValues []string
 	// Audience is that of the next access token, one of Audiences.
 	Audience  string
 	Audiences []string
@@ -75,6 +81,8 @@ type redeemed struct {
 	scopes         []string
 	authentication []byte
 	name, display  string
+	profile        account.Profile
+	idScopes, acr  []string
 	active         bool
 	usable         bool
 	sessionLive    bool
@@ -99,10 +107,10 @@ func Redeem(ctx context.Context, tx pgx.Tx, now time.Time, p RedeemParams) (Gran
 		from account a, credential c, session s
 		where r.code_digest = $1 and r.redeemed_at is null
 			and a.id = r.user_id and c.id = (r.authentication->>'credential')::uuid and s.id = r.session
-		returning r.client_id, r.user_id, r.session, r.redirect_uri, r.code_challenge, r.code_expires_at, r.nonce, r.audience, r.audiences, r.scopes, r.authentication,
-			a.name, a.display_name, a.status = 'active', c.removed_at is null and c.quarantined_at is null, s.revoked_at is null, c.facts, c.levels`,
-		p.Code.Digest(), now, id).Scan(&c.clientID, &c.userID, &c.session, &c.redirectURI, &c.challenge, &c.codeExpiresAt, &c.nonce, &c.audience, &c.audiences, &c.scopes, &c.authentication,
-		&c.name, &c.display, &c.active, &c.usable, &c.sessionLive, &c.facts, &c.levels)
+		returning r.client_id, r.user_id, r.session, r.redirect_uri, r.code_challenge, r.code_expires_at, r.nonce, r.audience, r.audiences, r.scopes, r.id_token_scopes, r.acr_values, r.authentication,
+			a.name, a.display_name, a.profile, a.status = 'active', c.removed_at is null and c.quarantined_at is null, s.revoked_at is null, c.facts, c.levels`,
+		p.Code.Digest(), now, id).Scan(&c.clientID, &c.userID, &c.session, &c.redirectURI, &c.challenge, &c.codeExpiresAt, &c.nonce, &c.audience, &c.audiences, &c.scopes, &c.idScopes, &c.acr, &c.authentication,
+		&c.name, &c.display, &c.profile, &c.active, &c.usable, &c.sessionLive, &c.facts, &c.levels)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return replayed(ctx, tx, now, p)
 	}
@@ -110,7 +118,7 @@ func Redeem(ctx context.Context, tx pgx.Tx, now time.Time, p RedeemParams) (Gran
 		return Grant{}, fmt.Errorf("redeem code: %w", err)
 	}
 	g := Grant{ID: id.String(), ClientID: c.clientID, UserID: c.userID, UserName: c.name, UserDisplayName: c.display,
-		Scopes: c.scopes, Audience: c.audience, Audiences: c.audiences, Nonce: c.nonce, ExpiresAt: now.Add(Life)}
+		Profile: c.profile, Scopes: c.scopes, IDTokenScopes: c.idScopes, ACRValues: c.acr, Audience: c.audience, Audiences: c.audiences, Nonce: c.nonce, ExpiresAt: now.Add(Life)}
 	if p.Audience != "" {
 		g.Audience = p.Audience
 	}
@@ -136,6 +144,9 @@ func (c redeemed) judge(now time.Time, p RedeemParams) error {
 		return denial.New(denial.CodeExpired, "expired at %s", c.codeExpiresAt)
 	case c.redirectURI != p.RedirectURI:
 		return denial.New(denial.CodeRedirectMismatch, "")
+	case c.challenge == "" && c.nonce == "":
+		// Nothing binds the code to whoever began (RFC 9700 section 2.1.1): it is worth nothing.
+		return denial.New(denial.NonceRequired, "neither a challenge nor a nonce")
 	case c.challenge == "" && !p.Verifier.Empty():
 		// A verifier without a challenge means that somebody took the challenge away (RFC 9700 section 2.1.1).
 		return denial.New(denial.VerifierMismatch, "no challenge was sent")
@@ -199,13 +210,13 @@ func (g *Grant) store(ctx context.Context, tx pgx.Tx, now time.Time, session str
 	}
 	return postgres.Later(ctx, tx, "store grant", `
 		with g as (
-			insert into access_grant (id, client_id, user_id, credential, session, scopes, audience, audiences, authentication, created_at, expires_at)
-			values ($1, $2, $3, $4, $5, $6, $7, $13, $8, $9, $10) returning id
+			insert into access_grant (id, client_id, user_id, credential, session, scopes, audience, audiences, authentication, created_at, expires_at, id_token_scopes, acr_values)
+			values ($1, $2, $3, $4, $5, $6, $7, $13, $8, $9, $10, $14, $15) returning id
 		)
 		insert into refresh_token (digest, grant_id, issued_at, expires_at)
 		select $11::bytea, id, $9::timestamptz, $12::timestamptz from g where $11::bytea is not null`,
 		g.ID, g.ClientID, g.UserID, g.Authentication.Credential, session, list(g.Scopes), g.Audience, frozen, now, g.ExpiresAt,
-		digest, now.Add(RefreshIdle), list(g.Audiences))
+		digest, now.Add(RefreshIdle), list(g.Audiences), list(g.IDTokenScopes), list(g.ACRValues))
 }
 
 // IssueToWorkload stores the grant of a client acting for itself (RFC 6749

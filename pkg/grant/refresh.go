@@ -52,9 +52,9 @@ func Refresh(ctx context.Context, tx pgx.Tx, now time.Time, p RefreshParams) (Gr
 		from access_grant g, account a, credential c
 		where t.digest = $1 and t.spent_at is null and g.id = t.grant_id and a.id = g.user_id and c.id = g.credential
 			and ($3::text[] is null or $3 <@ g.scopes) and ($4 = '' or $4 = any(g.audiences) or $4 = any($5::text[]))
-		returning g.id::text, g.client_id, g.user_id, a.name, a.display_name, g.scopes, g.audience, g.audiences, g.authentication, g.expires_at,
+		returning g.id::text, g.client_id, g.user_id, a.name, a.display_name, a.profile, g.scopes, g.id_token_scopes, g.acr_values, g.audience, g.audiences, g.authentication, g.expires_at,
 			t.expires_at, g.revoked_at, g.revoked_why, a.status = 'active', c.removed_at is null and c.quarantined_at is null, c.facts, c.levels`,
-		p.Token.Digest(), now, p.Scopes, p.Audience, list(p.Also)).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &g.Audiences, &frozen, &g.ExpiresAt,
+		p.Token.Digest(), now, p.Scopes, p.Audience, list(p.Also)).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Profile, &g.Scopes, &g.IDTokenScopes, &g.ACRValues, &g.Audience, &g.Audiences, &frozen, &g.ExpiresAt,
 		&tokenExpires, &revoked, &why, &active, &usable, &facts, &levels)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return notRefreshed(ctx, tx, now, p)
@@ -251,11 +251,11 @@ func Standing(ctx context.Context, q postgres.Querier, now time.Time, grantID st
 	var g Grant
 	var frozen []byte
 	err := q.QueryRow(ctx, `
-		select g.id::text, g.client_id, coalesce(g.user_id, ''), coalesce(a.name, ''), coalesce(a.display_name, ''), g.scopes, g.audience, g.audiences, g.authentication, g.expires_at
+		select g.id::text, g.client_id, coalesce(g.user_id, ''), coalesce(a.name, ''), coalesce(a.display_name, ''), coalesce(a.profile, '{}'), g.scopes, g.audience, g.audiences, g.authentication, g.expires_at
 		from access_grant g left join account a on a.id = g.user_id left join credential c on c.id = g.credential
 		where g.id = $1 and g.revoked_at is null and g.expires_at > $2
 			and (g.user_id is null or a.status = 'active' and c.removed_at is null and c.quarantined_at is null)`,
-		grantID, now).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Scopes, &g.Audience, &g.Audiences, &frozen, &g.ExpiresAt)
+		grantID, now).Scan(&g.ID, &g.ClientID, &g.UserID, &g.UserName, &g.UserDisplayName, &g.Profile, &g.Scopes, &g.Audience, &g.Audiences, &frozen, &g.ExpiresAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Grant{}, denial.New(denial.TokenInvalid, "the grant does not stand")
 	}

@@ -71,6 +71,8 @@ type OpenParams struct {
 	Audience  string
 	Audiences []string
 	Scopes    []string
+	// IDTokenScopes are those of Scopes whose claims the ID token carries.
+	IDTokenScopes []string
 	// CodeChallenge is empty only for a client that is exempt from PKCE.
 	CodeChallenge string
 	// ACRValues are levels of which the sign-in must have one; empty asks for none.
@@ -110,10 +112,10 @@ func Open(ctx context.Context, q postgres.Querier, now time.Time, p OpenParams) 
 	id := secret.New()
 	_, err := q.Exec(ctx, `
 		insert into authorization_request (digest, client_id, redirect_uri, response_mode, scopes, audience, audiences, acr_values, state, nonce, code_challenge,
-			prompt, max_age, login_hint, browser, opened_at, expires_at, subject)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+			prompt, max_age, login_hint, browser, opened_at, expires_at, subject, id_token_scopes)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 		id.Digest(), p.ClientID, p.RedirectURI, p.ResponseMode, list(p.Scopes), p.Audience, list(p.Audiences), list(p.ACRValues), p.State, p.Nonce, p.CodeChallenge,
-		list(p.Prompt), p.MaxAge, p.LoginHint, p.Browser, now, now.Add(RequestLife), p.Subject)
+		list(p.Prompt), p.MaxAge, p.LoginHint, p.Browser, now, now.Add(RequestLife), p.Subject, list(p.IDTokenScopes))
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("open authorization request: %w", err)
 	}

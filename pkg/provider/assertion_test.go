@@ -31,7 +31,7 @@ type keyed struct {
 }
 
 // newKeyed declares the client batch with a fresh key, inline or at a URL.
-func newKeyed(t *testing.T, serve string) *keyed {
+func newKeyed(t testing.TB, serve string) *keyed {
 	w := newWorld(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	w.must(err)

@@ -149,9 +149,8 @@ func (p *Provider) validateRest(form url.Values, client grant.Client, o *grant.O
 		return denial.New(denial.ResponseTypeUnsupported, "response_type %.80q", form.Get("response_type"))
 	case form.Get("response_mode") != "" && form.Get("response_mode") != o.ResponseMode:
 		return denial.New(denial.ResponseModeUnsupported, "response_mode %.80q", form.Get("response_mode"))
-	case o.CodeChallenge == "" && client.Settings.PKCEExempt && o.Nonce == "":
-		return denial.New(denial.NonceRequired, "client %s", client.ID)
 	case o.CodeChallenge == "" && client.Settings.PKCEExempt && !form.Has("code_challenge_method"):
+		// Such a request must have a nonce, or its code is not redeemed: see grant.Redeem.
 	case o.CodeChallenge == "":
 		return denial.New(denial.PKCERequired, "")
 	case form.Get("code_challenge_method") != "S256" || !challengeForm.MatchString(o.CodeChallenge):

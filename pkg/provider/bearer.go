@@ -13,6 +13,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
@@ -50,6 +51,7 @@ type userInfo struct {
 	Subject           string `json:"sub"`
 	Name              string `json:"name,omitempty"`
 	PreferredUsername string `json:"preferred_username,omitempty"`
+	account.Profile
 	claim.Authenticator
 }
 
@@ -90,7 +92,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	info := userInfo{Subject: a.Subject}
+	info := userInfo{Subject: a.Subject, Profile: g.Profile.For(scopes)}
 	if slices.Contains(scopes, "profile") {
 		info.Name, info.PreferredUsername = g.UserDisplayName, g.UserName
 	}

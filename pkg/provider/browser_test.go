@@ -154,6 +154,15 @@ func TestEndSession(t *testing.T) {
 		{"an unregistered address", func(m, _ tokens) url.Values {
 			return url.Values{"id_token_hint": {m.id}, "post_logout_redirect_uri": {"https://evil.test/"}}
 		}, "/signout", false},
+		{"a query added to an address", func(m, _ tokens) url.Values {
+			return url.Values{"id_token_hint": {m.id}, "post_logout_redirect_uri": {bye + "?more=1"}}
+		}, "/signout", false},
+		{"a state alone", func(tokens, tokens) url.Values { return url.Values{"state": {"s"}} }, "/signout", false},
+		{"a hint alone", func(m, _ tokens) url.Values { return url.Values{"id_token_hint": {m.id}} }, "/signout", true},
+		{"a hint that we did not sign", func(m, _ tokens) url.Values {
+			parts := strings.Split(m.id, ".")
+			return url.Values{"id_token_hint": {base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + parts[1] + "."}, "post_logout_redirect_uri": {bye}}
+		}, "/signout", false},
 		{"an address of another client", func(m, _ tokens) url.Values {
 			return url.Values{"id_token_hint": {m.id}, "post_logout_redirect_uri": {"https://other.test/bye"}}
 		}, "/signout", false},

@@ -6,10 +6,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
-	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/keyring"
 	"github.com/touchstone-id/touchstone/pkg/trust"
 )
@@ -87,8 +88,7 @@ func (p *Provider) describe(t *trust.Trust) (keyring.Document, error) {
 		IntrospectAuthMethods: supportedAuth()[:3], IntrospectAlgorithms: algorithmNames(),
 		BackchannelLogout: true, BackchannelSession: true, ClaimsParameter: true,
 		CodeChallengeMethods: []string{"S256"}, Prompts: []string{"none", "login", "consent", "select_account"},
-		Claims: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "name", "preferred_username",
-			string(claim.Attestation), string(claim.AAGUID), string(claim.Model)},
+		Claims:        slices.Concat([]string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"}, slices.Sorted(maps.Keys(scopeOf))),
 		IssInResponse: true,
 	}
 	for _, l := range t.Levels {

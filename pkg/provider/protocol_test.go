@@ -232,7 +232,6 @@ func TestPKCEIsLeftOutOnlyWhereDeclared(t *testing.T) {
 	legacy := func(pairs ...string) url.Values {
 		return params(append([]string{"client_id", "legacy", "redirect_uri", "https://legacy.test/cb", "resource", "", "scope", "openid profile", "code_challenge", "", "code_challenge_method", ""}, pairs...)...)
 	}
-	b.refused("no nonce either", b.get("/authorize?"+legacy("nonce", "").Encode()), "invalid_request", http.StatusSeeOther)
 	b.refused("plain", b.get("/authorize?"+legacy("code_challenge", challenge(), "code_challenge_method", "plain").Encode()), "invalid_request", http.StatusSeeOther)
 	b.refused("a method without a challenge", b.get("/authorize?"+legacy("code_challenge_method", "S256").Encode()), "invalid_request", http.StatusSeeOther)
 	auth := []string{"client_id", "legacy", "client_secret", w.secrets["legacy"], "redirect_uri", "https://legacy.test/cb"}
@@ -240,6 +239,7 @@ func TestPKCEIsLeftOutOnlyWhereDeclared(t *testing.T) {
 	if h, _ := w.decode(tk.id, claim.TypeIDToken); h["alg"] != "ES256" {
 		t.Errorf("ID token signed with %v", h["alg"])
 	}
+	b.refused("no nonce either", b.post("/token", w.exchange(b.code("ada", legacy("nonce", "")), append(auth, "code_verifier", "")...)), "invalid_grant", 400)
 	b.refused("a verifier without a challenge", b.post("/token", w.exchange(b.code("ada", legacy()), auth...)), "invalid_grant", 400)
 	with := b.code("ada", legacy("code_challenge", challenge(), "code_challenge_method", "S256"))
 	b.refused("a challenge without its verifier", b.post("/token", w.exchange(with, append(auth, "code_verifier", "")...)), "invalid_grant", 400)

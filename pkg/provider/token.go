@@ -15,6 +15,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
@@ -234,19 +235,40 @@ func (p *Provider) lifeOf(client grant.Client, audience string) (time.Duration, 
 	return life, alg
 }
 
+// idToken is an ID token with what is known about the person.
+type idToken struct {
+	claim.IDToken
+	account.Profile
+}
+
 // idToken returns the claims of an ID token (OpenID Connect Core section 2).
-func (p *Provider) idToken(g grant.Grant, who *grant.Authentication, now time.Time, accessToken string) claim.IDToken {
+func (p *Provider) idToken(g grant.Grant, who *grant.Authentication, now time.Time, accessToken string) idToken {
 	sum := sha256.Sum256([]byte(accessToken))
+	opened := slices.DeleteFunc(slices.Clone(g.IDTokenScopes), func(s string) bool { return !slices.Contains(g.Scopes, s) })
 	t := claim.IDToken{Issuer: p.options.Issuer, Subject: p.subject(g.ClientID, g.UserID), Audience: string(g.ClientID), IssuedAt: now.Unix(), Expiry: now.Add(idTokenLife).Unix(),
-		AuthTime: who.AuthTime.Unix(), Nonce: g.Nonce, ACR: who.ACR, AMR: who.AMR, SessionID: who.Session,
+		AuthTime: who.AuthTime.Unix(), Nonce: g.Nonce, ACR: p.acrFor(g), AMR: who.AMR, SessionID: who.Session,
 		AccessTokenHash: base64.RawURLEncoding.EncodeToString(sum[:16])}
-	if slices.Contains(g.Scopes, "profile") {
+	if slices.Contains(opened, "profile") {
 		t.Name, t.PreferredUsername = g.UserDisplayName, g.UserName
 	}
-	if slices.Contains(g.Scopes, "authenticator") {
+	if slices.Contains(opened, "authenticator") {
 		t.Authenticator = who.Authenticator
 	}
-	return t
+	return idToken{t, g.Profile.For(opened)}
+}
+
+// acrFor returns the level that an ID token names: of those that the client
+// asked for the highest that the sign-in meets (OpenID Connect Core section
+// 5.5.1.1), otherwise the highest of all. Access tokens always name the latter.
+func (p *Provider) acrFor(g grant.Grant) string {
+	levels := p.options.Trust().Levels // weakest first
+	for i := len(levels) - 1; i >= 0; i-- {
+		name := levels[i].Name
+		if slices.Contains(g.ACRValues, name) && g.Authentication.Meets([]string{name}) {
+			return name
+		}
+	}
+	return g.Authentication.ACR
 }
 
 // scopesOf returns those scopes that mean something at the audience: an API's

@@ -38,6 +38,9 @@ func (w *wish) texts() []string {
 
 // scopeOf says which scope brings a claim that may be asked for by name.
 var scopeOf = map[string]string{"name": "profile", "preferred_username": "profile",
+	"given_name": "profile", "family_name": "profile", "middle_name": "profile", "nickname": "profile", "profile": "profile", "picture": "profile", "website": "profile",
+	"gender": "profile", "birthdate": "profile", "zoneinfo": "profile", "locale": "profile", "updated_at": "profile",
+	"email": "email", "email_verified": "email", "phone_number": "phone", "phone_number_verified": "phone", "address": "address",
 	string(claim.Attestation): "authenticator", string(claim.AAGUID): "authenticator", string(claim.Model): "authenticator"}
 
 // wishes reads acr_values and the claims parameter (OpenID Connect Core sections
@@ -47,6 +50,13 @@ var scopeOf = map[string]string{"name": "profile", "preferred_username": "profil
 // them is known, the request cannot be met. A sub that is asked for, and a hint,
 // are kept with the request: see expects.
 func (p *Provider) wishes(form url.Values, client grant.Client, o *grant.OpenParams) error {
+	// Who gets a token for userinfo asks there about e-mail, telephone and address
+	// (OpenID Connect Core section 5.4); others can only be told by the ID token.
+	for _, s := range o.Scopes {
+		if o.Audience != p.userinfoAudience() || !slices.Contains([]string{"email", "phone", "address"}, s) {
+			o.IDTokenScopes = append(o.IDTokenScopes, s)
+		}
+	}
 	asked := strings.Fields(form.Get("acr_values"))
 	essential, subject := false, ""
 	if text := form.Get("claims"); text != "" {
@@ -60,7 +70,7 @@ func (p *Provider) wishes(form url.Values, client grant.Client, o *grant.OpenPar
 		if levels := in.IDToken["acr"].texts(); len(levels) > 0 {
 			asked, essential = levels, in.IDToken["acr"].Essential
 		}
-		for _, wanted := range []map[string]*wish{in.IDToken, in.Userinfo} {
+		for i, wanted := range []map[string]*wish{in.IDToken, in.Userinfo} {
 			if one := wanted["sub"].texts(); len(one) > 0 {
 				if len(one) > 1 || subject != "" && subject != one[0] {
 					return denial.New(denial.ClaimsInvalid, "more than one sub")
@@ -68,8 +78,15 @@ func (p *Provider) wishes(form url.Values, client grant.Client, o *grant.OpenPar
 				subject = one[0]
 			}
 			for name := range wanted {
-				if s := scopeOf[name]; s != "" && client.AllowsScope(s) && !slices.Contains(o.Scopes, s) {
+				s := scopeOf[name]
+				if s == "" || !client.AllowsScope(s) {
+					continue
+				}
+				if !slices.Contains(o.Scopes, s) {
 					o.Scopes = append(o.Scopes, s)
+				}
+				if i == 0 && !slices.Contains(o.IDTokenScopes, s) {
+					o.IDTokenScopes = append(o.IDTokenScopes, s)
 				}
 			}
 		}

@@ -121,13 +121,8 @@ func newWorld(t testing.TB) *world {
 	w.must(err)
 	w.must(w.clients.DeclareClients(ctx, w.log, w.now, w.trust))
 	for _, id := range []string{"web", "other", "robot", "robot2", "third", "legacy", "orders-api"} {
-		w.tx(func(tx pgx.Tx) error {
-			s, err := grant.RotateSecret(ctx, tx, grant.ClientID(id))
-			w.secrets[id] = s.Reveal()
-			return err
-		})
+		w.newSecret(id)
 	}
-	w.must(w.clients.Reload(ctx))
 
 	vendor, service := w.ca("Vendor"), w.ca("Service")
 	blob, err := service.BLOB(7, w.now.AddDate(0, 1, 0), passkeytest.Model{AAGUID: model, Description: "Acme Key", Roots: []*x509.Certificate{vendor.Certificate},
@@ -152,6 +147,17 @@ func newWorld(t testing.TB) *world {
 	w.server = httptest.NewServer(mux)
 	t.Cleanup(w.server.Close)
 	return w
+}
+
+// newSecret gives a client a secret.
+func (w *world) newSecret(id string) {
+	w.Helper()
+	w.tx(func(tx pgx.Tx) error {
+		s, err := grant.RotateSecret(context.Background(), tx, grant.ClientID(id))
+		w.secrets[id] = s.Reveal()
+		return err
+	})
+	w.must(w.clients.Reload(context.Background()))
 }
 
 // faults keeps what the provider logs as an error: a test that means to be

@@ -22,10 +22,10 @@ const (
 )
 
 // identityScopes are the scopes that belong to no API.
-var identityScopes = []string{"openid", "profile", "offline_access", "authenticator"}
+var identityScopes = []string{"openid", "profile", "email", "phone", "address", "offline_access", "authenticator"}
 
-// IdentityScopes returns the scopes that belong to no API: openid, profile,
-// offline_access and authenticator.
+// IdentityScopes returns the scopes that belong to no API: those of OpenID
+// Connect Core sections 5.4 and 11, and authenticator.
 func IdentityScopes() []string { return slices.Clone(identityScopes) }
 
 var (

@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -72,6 +73,9 @@ func administer(t testing.TB, sql string) {
 	}
 }
 
+// maxClusters bounds how many processes test in one directory at once.
+const maxClusters = 16
+
 // begin starts the cluster of this test binary and migrates the template.
 func begin(ctx context.Context) error {
 	dir, err := os.Getwd()
@@ -80,8 +84,19 @@ func begin(ctx context.Context) error {
 	}
 	sum := sha256.Sum256([]byte(dir))
 	home := filepath.Join(os.TempDir(), fmt.Sprintf("touchstone-test-%d-%s", os.Getuid(), hex.EncodeToString(sum[:6])))
-	if cluster, err = private.Start(ctx, private.Options{Dir: home}); err != nil {
-		return err
+	// A fuzzing test is several processes in one directory: each takes a cluster.
+	for i := 0; ; i++ {
+		dir := home
+		if i > 0 {
+			dir = fmt.Sprintf("%s-%d", home, i)
+		}
+		cluster, err = private.Start(ctx, private.Options{Dir: dir})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, private.ErrInUse) || i == maxClusters {
+			return err
+		}
 	}
 	conn, err := pgx.Connect(ctx, cluster.URL("postgres"))
 	if err != nil {
