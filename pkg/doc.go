@@ -10,12 +10,12 @@
 //	3 nouns        account keyring grant attest (attest/mds)
 //	4              passkey (passkey/passkeytest)
 //	5 stories      signin fleet
-//	6 edges        provider frontend evidence apim (apim/expr)
+//	6 edges        provider frontend admin evidence apim (apim/expr)
 //	7              gateway
 //	8              server
 //
 // Foreign vocabularies have doors: zitadel/oidc in provider, go-webauthn in
-// passkey, gorilla/sessions in signin, html/template in frontend, pgx in
+// passkey, gorilla/sessions in signin, html/template in frontend and admin, pgx in
 // postgres and where tables are owned. Each table has one owner, named in its
 // comment; only the owner writes to it.
 package pkg

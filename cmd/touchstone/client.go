@@ -216,7 +216,7 @@ func (c *listLogouts) Run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer pool.Close()
-	list, err := grant.Deliveries(ctx, pool, c.Number)
+	list, err := grant.Deliveries(ctx, pool, "", c.Number)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -246,6 +247,9 @@ func writePolicies(t *trust.Trust, issuer, dir string, files map[string]string) 
 func (c *devCommand) greet(ctx context.Context, out io.Writer, s *server.Server, issuer, gatewayURL string) error {
 	fmt.Fprintf(out, "\n  Touchstone is running. Ctrl-C stops it.\n\n")
 	fmt.Fprintf(out, "  Identity provider   %s\n  Gateway             %s/orders\n  Playground          %s/playground\n", issuer, gatewayURL, issuer)
+	if s.Trust.Current().Console != nil {
+		fmt.Fprintf(out, "  Console             %s/console\n", issuer)
+	}
 	enrolled, err := passkey.AnyRegistered(ctx, s.Pool)
 	if err != nil {
 		return err
@@ -257,6 +261,11 @@ func (c *devCommand) greet(ctx context.Context, out io.Writer, s *server.Server,
 	link, err := invite(ctx, s.Log, issuer, c.Name)
 	if err != nil {
 		return err
+	}
+	if console := s.Trust.Current().Console; console != nil {
+		if err := join(ctx, s, c.Name, console.Group); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(out, "\n  Enrol the first passkey with this link; it works once, for a day:\n  %s\n\n", link)
 	return nil
@@ -278,6 +287,18 @@ func invite(ctx context.Context, log *audit.Log, issuer, name string) (string, e
 		return audit.Event{Action: audit.UserInvited, UserID: string(u.ID)}, err
 	})
 	return link, err
+}
+
+// join puts a person into one group more, unless they are in it.
+func join(ctx context.Context, s *server.Server, name, group string) error {
+	u, err := account.ByName(ctx, s.Pool, name)
+	if err != nil || slices.Contains(u.Groups, group) {
+		return err
+	}
+	groups := append(u.Groups, group)
+	return s.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
+		return audit.Event{Action: audit.UserGrouped, UserID: string(u.ID), Details: map[string]string{"groups": strings.Join(groups, ", ")}}, account.SetGroups(ctx, tx, u.ID, groups)
+	})
 }
 
 // runSample serves the sample API until the context ends.

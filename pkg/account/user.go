@@ -53,9 +53,15 @@ func (u User) Active() bool { return u.Status == StatusActive }
 // ErrNameTaken is returned by Create when another person has the name.
 var ErrNameTaken = errors.New("another person already has this name")
 
+// ErrName is returned for a name that is empty, too long or not printable, and
+// ErrGroup for such a group, or too many of them.
+var (
+	ErrName  = fmt.Errorf("a name must be 1 to %d printable characters", maxNameLength)
+	ErrGroup = fmt.Errorf("a group's name must be 1 to %d printable characters, and a person is in at most %d groups", maxNameLength, maxGroups)
+)
+
 // Create adds an active person. The display name may be empty; then it is the
-// name. It returns ErrNameTaken, or an error when a name is empty, too long or
-// holds control characters.
+// name. It returns ErrNameTaken or ErrName.
 func Create(ctx context.Context, tx pgx.Tx, name, displayName string) (User, error) {
 	name = strings.TrimSpace(name)
 	if displayName = strings.TrimSpace(displayName); displayName == "" {
@@ -63,7 +69,7 @@ func Create(ctx context.Context, tx pgx.Tx, name, displayName string) (User, err
 	}
 	for _, n := range []string{name, displayName} {
 		if !printable(n) {
-			return User{}, fmt.Errorf("a name must be 1 to %d printable characters", maxNameLength)
+			return User{}, ErrName
 		}
 	}
 	u := User{ID: newID(), Handle: make([]byte, handleSize), Name: name, DisplayName: displayName, Status: StatusActive}
@@ -145,15 +151,14 @@ func All(ctx context.Context, q postgres.Querier) ([]User, error) {
 const maxGroups = 100
 
 // SetGroups puts the person into exactly these groups. The denial UserUnknown
-// means that nobody has the id; a name that is empty, too long or not printable
-// is an error.
+// means that nobody has the id; the error is ErrGroup for names that cannot be.
 func SetGroups(ctx context.Context, tx pgx.Tx, id ID, groups []string) error {
 	if len(groups) > maxGroups {
-		return fmt.Errorf("a person is in at most %d groups", maxGroups)
+		return ErrGroup
 	}
 	for _, g := range groups {
 		if strings.TrimSpace(g) != g || !printable(g) {
-			return fmt.Errorf("a group's name must be 1 to %d printable characters", maxNameLength)
+			return ErrGroup
 		}
 	}
 	if _, err := ByID(ctx, tx, id); err != nil {

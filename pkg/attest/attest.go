@@ -142,9 +142,19 @@ func Judge(e Evidence, m Metadata, terms Terms, now time.Time) Verdict {
 		v.Facts, v.Because = claim.NewFacts(facts...), []string{why}
 		return v
 	}
-	v.AAGUID, v.Model, v.Vendors = e.AAGUID, entry.Description, entry.Vendors()
-	facts = append(facts, claim.FactAttested)
-	facts = append(facts, protection(entry.KeyProtection)...)
+	facts = append(facts, v.model(entry, m, terms, now)...)
+	if terms.Owns != nil && terms.Owns(e.AAGUID, serialOf(e.Chain[0])) {
+		facts = append(facts, claim.FactEnterprise)
+	}
+	v.Facts = claim.NewFacts(facts...)
+	return v
+}
+
+// model notes what the metadata says about a proved model, and returns the facts
+// that follow.
+func (v *Verdict) model(entry Entry, m Metadata, terms Terms, now time.Time) []claim.Fact {
+	v.AAGUID, v.Model, v.Vendors = entry.AAGUID, entry.Description, entry.Vendors()
+	facts := append([]claim.Fact{claim.FactAttested}, protection(entry.KeyProtection)...)
 	held, undesired := standing(entry.Status, now)
 	facts = append(facts, held...)
 	v.Undesired = undesired
@@ -157,9 +167,14 @@ func Judge(e Evidence, m Metadata, terms Terms, now time.Time) Verdict {
 	if len(v.Because) == 0 {
 		facts = append(facts, claim.FactMetadataCurrent)
 	}
-	if terms.Owns != nil && terms.Owns(e.AAGUID, serialOf(e.Chain[0])) {
-		facts = append(facts, claim.FactEnterprise)
-	}
-	v.Facts = claim.NewFacts(facts...)
+	return facts
+}
+
+// Expect returns what an authenticator of this model would be worth whose passkey
+// stays on it and whose statement verifies. It is a promise to an operator who
+// chooses models, and the verdict about no passkey.
+func Expect(entry Entry, m Metadata, terms Terms, now time.Time) Verdict {
+	v := Verdict{MetadataNumber: m.Number()}
+	v.Facts = claim.NewFacts(append(v.model(entry, m, terms, now), claim.FactDeviceBound)...)
 	return v
 }

@@ -2,9 +2,11 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/touchstone-id/touchstone/pkg/denial"
@@ -44,4 +46,29 @@ func Recent(ctx context.Context, q postgres.Querier, limit int) ([]Entry, error)
 		return nil, fmt.Errorf("read audit entries: %w", err)
 	}
 	return entries, nil
+}
+
+// ErrNoEntry is returned for an id that no entry has.
+var ErrNoEntry = errors.New("the record has no such entry")
+
+// ByID returns an entry.
+func ByID(ctx context.Context, q postgres.Querier, id string) (Entry, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return Entry{}, ErrNoEntry
+	}
+	rows, err := q.Query(ctx, `
+		select id::text, at, action, outcome, reason, user_id, actor, client_id, credential, session, grant_id, address, correlation, details
+		from audit_entry where id = $1`, parsed.String())
+	if err != nil {
+		return Entry{}, fmt.Errorf("read audit entry: %w", err)
+	}
+	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Entry])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Entry{}, ErrNoEntry
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("read audit entry: %w", err)
+	}
+	return e, nil
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -48,6 +49,9 @@ var schemas = map[Action][]string{
 	FleetRejudged:         {"metadata", "trust_version", "judged", "changed", "models", "keys"},
 	PersonErased:          {"entries", "before"},
 }
+
+// Actions returns the catalogue, sorted.
+func Actions() []Action { return slices.Sorted(maps.Keys(schemas)) }
 
 // fits is a fault when an event is not of a known action or has details that its
 // schema does not know. Such an event is a mistake in the program, and its act

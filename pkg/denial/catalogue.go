@@ -59,6 +59,12 @@ const (
 	CursorInvalid       Reason = "cursor_invalid"
 )
 
+// The console.
+const (
+	LastAdministrator      Reason = "last_administrator"
+	AdministratorProtected Reason = "administrator_protected"
+)
+
 // Authorization requests (shown, never redirected, until client and redirect URI are validated).
 const (
 	ClientUnknown           Reason = "client_unknown"
@@ -162,6 +168,9 @@ var catalogue = map[Reason]entry{
 	PageNotFound:        {"invalid_request", http.StatusNotFound, Text{"There is nothing here", "The page you asked for does not exist.", "Go back to the start page."}},
 	SignOutNotConfirmed: {"invalid_request", bad, Text{"Still signed in", "We could not tell whether you asked to sign out, so you are still signed in.", "Sign out from your account page."}},
 	CursorInvalid:       {"invalid_request", bad, Text{"This page of the list cannot be found", "Its address was changed, or belongs to another search.", "Search again and leaf on from there."}},
+
+	LastAdministrator:      {"access_denied", http.StatusConflict, Text{"There is no other administrator", "Nobody else could use the console afterwards.", "Make somebody else an administrator first, with a passkey of the level that the console asks for."}},
+	AdministratorProtected: {"access_denied", forbidden, Text{"Not for another administrator", "With an enrolment link you could act in another administrator's name.", "They add a passkey from their account page. If they have none left, an operator makes the link on the command line."}},
 
 	ClientUnknown:           {"invalid_request", bad, Text{"Unknown application", "The application that sent you here is not registered.", "Tell the application's developer."}},
 	RedirectURIUnregistered: {"invalid_request", bad, Text{"Unknown return address", "The application asked us to send you to an address that it has not registered.", "Do not continue. Tell the application's developer."}},

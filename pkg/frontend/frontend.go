@@ -126,7 +126,7 @@ func New(o Options) (*Frontend, error) {
 	}
 	mux := http.NewServeMux()
 	for _, r := range f.routes() {
-		mux.HandleFunc(r.pattern, f.wrap(r.handler))
+		mux.HandleFunc(r.pattern, f.Page(r.handler))
 	}
 	f.handler = http.NewCrossOriginProtection().Handler(mux)
 	return f, nil
@@ -166,12 +166,7 @@ func (f *Frontend) loadStatic() error {
 
 // loadPages parses each page with the frame around it.
 func (f *Frontend) loadPages() error {
-	functions := template.FuncMap{"asset": func(name string) (string, error) {
-		if _, ok := f.static[name]; !ok {
-			return "", fmt.Errorf("no static file %q", name)
-		}
-		return f.base + f.prefix + name, nil
-	}, "base": func() string { return f.base }}
+	functions := template.FuncMap{"asset": f.Asset, "base": func() string { return f.base }}
 	for _, name := range []string{"home", "enrol", "signin", "signout", "error", "playground", "consent", "device", "formpost"} {
 		page, err := template.New("base").Funcs(functions).ParseFS(web.Files, "pages/base.tmpl", "pages/"+name+".tmpl")
 		if err != nil {
@@ -182,8 +177,16 @@ func (f *Frontend) loadPages() error {
 	return nil
 }
 
-// wrap sets the headers that every answer carries and turns errors into answers.
-func (f *Frontend) wrap(handler func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+// Asset returns the address of a static file, which changes with any of them.
+func (f *Frontend) Asset(name string) (string, error) {
+	if _, ok := f.static[name]; !ok {
+		return "", fmt.Errorf("no static file %q", name)
+	}
+	return f.base + f.prefix + name, nil
+}
+
+// Page sets the headers that every answer carries and turns errors into answers.
+func (f *Frontend) Page(handler func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	connect := "'self'"
 	if f.options.Playground != nil {
 		connect += " " + f.options.Playground.Gateway
@@ -250,8 +253,10 @@ type page struct {
 	StepUp              string
 	Action              string
 	Fields              map[string]string
-	Playground          bool
-	Tour                *tour
+	Playground, Console bool
+	// Return is where in the console a sign-in leads.
+	Return string
+	Tour   *tour
 }
 
 // draw writes a page whole or not at all.

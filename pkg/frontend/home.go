@@ -3,7 +3,6 @@ package frontend
 import (
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,6 +40,7 @@ func (f *Frontend) home(w http.ResponseWriter, r *http.Request) error {
 		return f.draw(w, http.StatusOK, "home", p)
 	}
 	p.Title, p.Script, p.SignedIn, p.Name = "Your account", "home.js", true, session.User.DisplayName
+	p.Console = f.administers(session.User)
 	credentials, err := passkey.Credentials(r.Context(), f.options.Pool, session.User.ID)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (f *Frontend) home(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, s := range sessions {
-		p.Sessions = append(p.Sessions, sessionCard{s.ID, device(s.UserAgent), when(s.CreatedAt), when(s.SeenAt), s.Address, s.ThisBrowser})
+		p.Sessions = append(p.Sessions, sessionCard{s.ID, s.Device(), when(s.CreatedAt), when(s.SeenAt), s.Address, s.ThisBrowser})
 	}
 	return f.draw(w, http.StatusOK, "home", p)
 }
@@ -178,21 +178,3 @@ func (f *Frontend) change(w http.ResponseWriter, r *http.Request, act func(pgx.T
 
 // when writes an instant the way people do.
 func when(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") }
-
-// device names the browser and system of a user agent, roughly.
-func device(userAgent string) string {
-	browser, system := "A browser", ""
-	for _, b := range []struct{ mark, name string }{{"Edg/", "Edge"}, {"Firefox/", "Firefox"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}} {
-		if strings.Contains(userAgent, b.mark) {
-			browser = b.name
-			break
-		}
-	}
-	for _, s := range []struct{ mark, name string }{{"iPhone", "iPhone"}, {"Android", "Android"}, {"Windows", "Windows"}, {"CrOS", "ChromeOS"}, {"Mac OS", "Mac"}, {"Linux", "Linux"}} {
-		if strings.Contains(userAgent, s.mark) {
-			system = " on " + s.name
-			break
-		}
-	}
-	return browser + system
-}

@@ -14,9 +14,17 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/signin"
 )
 
-// signIn shows the sign-in page, for an authorization request or for itself.
+// signIn shows the sign-in page, for an authorization request, for the console
+// or for itself.
 func (f *Frontend) signIn(w http.ResponseWriter, r *http.Request) error {
 	p := page{Title: "Sign in", Script: "signin.js", Request: r.URL.Query().Get("request")}
+	if to := f.consolePath(r.URL.Query().Get("return")); to != "" && p.Request == "" {
+		var err error
+		p.Return, p.Client = to, "the console"
+		if p.StepUp, err = f.consoleAsks(r); err != nil {
+			return err
+		}
+	}
 	if p.Request != "" {
 		request, err := grant.Find(r.Context(), f.options.Pool, f.options.Now(), secret.Of(p.Request), f.options.SignIn.BrowserOf(r))
 		if err != nil {
@@ -33,22 +41,29 @@ func (f *Frontend) signIn(w http.ResponseWriter, r *http.Request) error {
 
 // stepUp says in words what kind of passkey a request asks for, or "" when any will do.
 func (f *Frontend) stepUp(request grant.Request) string {
-	t := f.options.Trust()
 	for _, level := range request.ACRValues {
-		var words []string
-		for _, fact := range t.FactsOf(level) {
-			if fact != claim.FactUV && fact != claim.FactMetadataCurrent {
-				words = append(words, fact.Meaning())
-			}
-		}
-		if len(words) > 0 {
-			return "It asks for a passkey of which we know that " + strings.Join(words, ", and that ") + "."
+		if words := f.kindOf(level); words != "" {
+			return "It asks for " + words + "."
 		}
 	}
 	if request.MaxAge != nil || slices.Contains(request.Prompt, "login") {
 		return "It asks you to sign in anew, to be sure that it is still you."
 	}
 	return ""
+}
+
+// kindOf says in words which kind of passkey has a level, or "" when any has.
+func (f *Frontend) kindOf(level string) string {
+	var words []string
+	for _, fact := range f.options.Trust().FactsOf(level) {
+		if fact != claim.FactUV && fact != claim.FactMetadataCurrent {
+			words = append(words, fact.Meaning())
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "a passkey of which we know that " + strings.Join(words, ", and that ")
 }
 
 // answer is what a script sends about an authorization request.
@@ -98,6 +113,7 @@ func (f *Frontend) signInOptions(w http.ResponseWriter, r *http.Request) error {
 func (f *Frontend) signInFinish(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
 		Request    secret.Value    `json:"request"`
+		Return     string          `json:"return"`
 		Ceremony   secret.Value    `json:"ceremony"`
 		Credential json.RawMessage `json:"credential"`
 	}
@@ -109,6 +125,9 @@ func (f *Frontend) signInFinish(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	next := "/"
+	if to := f.consolePath(in.Return); to != "" {
+		next = to
+	}
 	if !in.Request.Empty() {
 		next = "/authorize/callback?" + url.Values{"request": {in.Request.Reveal()}}.Encode()
 	}

@@ -30,8 +30,8 @@ const clientPollInterval = time.Minute
 
 // Origins of a client's registration.
 const (
-	originTrustFile = "trust_file"
-	originOperator  = "operator"
+	OriginTrustFile = "trust_file"
+	OriginOperator  = "operator"
 )
 
 // Clients is the registry, held in memory: looking a client up costs no I/O.
@@ -131,7 +131,7 @@ func CreateClient(ctx context.Context, tx pgx.Tx, c Client) (secret.Value, error
 	tag, err := tx.Exec(ctx, `
 		insert into client (id, name, kind, origin, secret_digests, redirect_uris, post_logout_redirect_uris, grant_types, scopes, audiences, settings)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (id) do nothing`,
-		c.ID, c.Name, c.Kind, originOperator, c.SecretDigests, list(c.RedirectURIs), list(c.PostLogoutRedirectURIs), list(c.GrantTypes), list(c.Scopes), list(c.Audiences), c.Settings)
+		c.ID, c.Name, c.Kind, OriginOperator, c.SecretDigests, list(c.RedirectURIs), list(c.PostLogoutRedirectURIs), list(c.GrantTypes), list(c.Scopes), list(c.Audiences), c.Settings)
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("create client: %w", err)
 	}
@@ -186,7 +186,7 @@ func Declare(ctx context.Context, tx pgx.Tx, now time.Time, t *trust.Trust) ([]C
 				is distinct from (excluded.name, excluded.kind, excluded.origin, excluded.redirect_uris, excluded.post_logout_redirect_uris,
 				excluded.grant_types, excluded.scopes, excluded.audiences, excluded.settings, null)
 			returning id`,
-			c.ID, c.Name, c.Kind, originTrustFile, list(c.RedirectURIs), list(c.PostLogoutRedirectURIs), list(c.GrantTypes), list(c.Scopes), list(c.Audiences), c.Settings).Scan(&id)
+			c.ID, c.Name, c.Kind, OriginTrustFile, list(c.RedirectURIs), list(c.PostLogoutRedirectURIs), list(c.GrantTypes), list(c.Scopes), list(c.Audiences), c.Settings).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue
 		}
@@ -197,7 +197,7 @@ func Declare(ctx context.Context, tx pgx.Tx, now time.Time, t *trust.Trust) ([]C
 	}
 	rows, err := tx.Query(ctx, `
 		update client set deleted_at = $1, secret_digests = '{}'
-		where origin = $2 and deleted_at is null and not (id = any($3)) returning id`, now, originTrustFile, ids)
+		where origin = $2 and deleted_at is null and not (id = any($3)) returning id`, now, OriginTrustFile, ids)
 	if err != nil {
 		return nil, fmt.Errorf("delete undeclared clients: %w", err)
 	}
@@ -282,7 +282,7 @@ func DeleteClient(ctx context.Context, tx pgx.Tx, now time.Time, id ClientID) er
 		return ErrNoClient
 	case err != nil:
 		return fmt.Errorf("delete client: %w", err)
-	case origin == originTrustFile:
+	case origin == OriginTrustFile:
 		return errors.New("the trust file declares this client: take it out there")
 	}
 	if _, err := tx.Exec(ctx, `update client set deleted_at = $2, secret_digests = '{}' where id = $1`, id, now); err != nil {

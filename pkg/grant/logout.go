@@ -84,11 +84,12 @@ type Delivery struct {
 	LastError        string
 }
 
-// Deliveries returns the newest deliveries, those that are not done first.
-func Deliveries(ctx context.Context, q postgres.Querier, limit int) ([]Delivery, error) {
+// Deliveries returns the newest deliveries to a client, or to all when it is
+// empty, those that are not done first.
+func Deliveries(ctx context.Context, q postgres.Querier, client ClientID, limit int) ([]Delivery, error) {
 	rows, err := q.Query(ctx, `
 		select client_id, uri, session, created_at, attempts, done_at, failed_at, last_error from logout_delivery
-		order by done_at is not null, created_at desc limit $1`, limit)
+		where $1 = '' or client_id = $1 order by done_at is not null, created_at desc limit $2`, client, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list back-channel logouts: %w", err)
 	}

@@ -58,7 +58,7 @@ func TestClientsAreToldThatASessionEnded(t *testing.T) {
 		done.Go(func() { w.provider.DeliverLogouts(ctx) })
 		<-l.got
 		for state := ""; state != map[int]string{500: "retry", 200: "done"}[status]; {
-			list, err := grant.Deliveries(t.Context(), w.pool, 10)
+			list, err := grant.Deliveries(t.Context(), w.pool, "", 10)
 			w.must(err)
 			if len(list) != 1 {
 				t.Fatalf("%d deliveries", len(list))

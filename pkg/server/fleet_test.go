@@ -28,13 +28,17 @@ type watched struct {
 // model is that of the keys in these tests.
 var model = [16]byte{0xac, 0x3e}
 
-func newWatched(t *testing.T, trustText string) *watched {
+func newWatched(t *testing.T, trustText string, change ...func(*Options)) *watched {
 	t.Helper()
 	w := &watched{path: filepath.Join(t.TempDir(), "blob.jwt")}
 	w.world = &world{T: t}
 	w.vendor, w.service = w.ca("Acme Corp"), w.ca("Metadata root")
 	w.publish()
-	w.world = newWorldOf(t, Options{Trust: []byte(trustText), Metadata: []mds.Source{{Name: "test", Path: w.path, Roots: []*x509.Certificate{w.service.Certificate}}}})
+	o := Options{Trust: []byte(trustText), Metadata: []mds.Source{{Name: "test", Path: w.path, Roots: []*x509.Certificate{w.service.Certificate}}}}
+	for _, f := range change {
+		f(&o)
+	}
+	w.world = newWorldOf(t, o)
 	return w
 }
 

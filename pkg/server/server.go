@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 
+	"github.com/touchstone-id/touchstone/pkg/admin"
 	"github.com/touchstone-id/touchstone/pkg/attest/mds"
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/fleet"
@@ -153,17 +155,28 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	search, err := audit.NewSearch(s.auditSeed)
+	if err != nil {
+		return nil, err
+	}
+	console, err := admin.New(admin.Options{Issuer: o.Issuer, Base: issuer.Path, Pool: s.Pool, Log: s.Log, Search: search, Ring: s.Ring, Clients: s.Clients, Metadata: s.Metadata,
+		Passkeys: passkeys, SignIn: flow, Trust: s.Trust.Current, Asset: pages.Asset, Page: pages.Page, Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
 	s.protocol = protocol
-	s.handler = s.around(below(issuer.Path, route(protocol, pages, s.record())))
-	s.routes = append(append(protocol.Routes(), pages.Routes()...), "GET /healthz", "GET /audit/checkpoint", "GET /audit/tile/{path...}")
+	s.handler = s.around(below(issuer.Path, route(protocol, pages, console, s.record())))
+	s.routes = append(slices.Concat(protocol.Routes(), pages.Routes(), console.Routes()), "GET /healthz", "GET /audit/checkpoint", "GET /audit/tile/{path...}")
 	return s, nil
 }
 
-// route sends the protocol's paths to the provider, the record's to the record
-// and all others to the pages.
-func route(protocol *provider.Provider, pages *frontend.Frontend, record http.Handler) http.Handler {
+// route sends the protocol's paths to the provider, the console's to the console,
+// the record's to the record and all others to the pages.
+func route(protocol *provider.Provider, pages *frontend.Frontend, console *admin.Console, record http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", pages)
+	mux.Handle("/console", console)
+	mux.Handle("/console/", console)
 	mux.Handle("GET /audit/checkpoint", record)
 	mux.Handle("GET /audit/tile/{path...}", record)
 	seen := map[string]bool{}

@@ -179,18 +179,12 @@ func (f *Flow) Revoke(ctx context.Context, acting Session, sessionID string) err
 		action = audit.SignOut
 	}
 	return f.options.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
-		now := f.options.Now()
-		tag, err := tx.Exec(ctx, `update session set revoked_at = $3 where id = $1 and user_id = $2 and revoked_at is null`,
-			sessionID, acting.User.ID, now)
+		n, err := End(ctx, tx, f.options.Now(), acting.User.ID, sessionID, string(action))
 		if err != nil {
-			return audit.Event{}, fmt.Errorf("revoke session: %w", err)
+			return audit.Event{}, err
 		}
-		if tag.RowsAffected() == 0 {
-			return audit.Event{}, denial.New(denial.SessionEnded, "session %s", sessionID)
-		}
-		n, err := grant.RevokeSession(ctx, tx, now, sessionID, string(action))
 		return audit.Event{Action: action, UserID: string(acting.User.ID), Session: sessionID,
-			Details: map[string]string{"grants": strconv.Itoa(n)}}, err
+			Details: map[string]string{"grants": strconv.Itoa(n)}}, nil
 	})
 }
 
@@ -202,25 +196,12 @@ func (f *Flow) RevokeAll(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return err
 	}
 	err = f.options.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
-		now := f.options.Now()
-		rows, err := tx.Query(ctx, `update session set revoked_at = $2 where user_id = $1 and revoked_at is null returning id`, acting.User.ID, now)
+		sessions, grants, err := EndAll(ctx, tx, f.options.Now(), acting.User.ID, string(audit.SessionRevoked))
 		if err != nil {
-			return audit.Event{}, fmt.Errorf("revoke sessions: %w", err)
-		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return audit.Event{}, fmt.Errorf("revoke sessions: %w", err)
-		}
-		grants := 0
-		for _, id := range ids {
-			n, err := grant.RevokeSession(ctx, tx, now, id, string(audit.SessionRevoked))
-			if err != nil {
-				return audit.Event{}, err
-			}
-			grants += n
+			return audit.Event{}, err
 		}
 		return audit.Event{Action: audit.SessionRevoked, UserID: string(acting.User.ID), Session: acting.ID,
-			Details: map[string]string{"sessions": strconv.Itoa(len(ids)), "grants": strconv.Itoa(grants)}}, nil
+			Details: map[string]string{"sessions": strconv.Itoa(sessions), "grants": strconv.Itoa(grants)}}, nil
 	})
 	if err != nil {
 		return err

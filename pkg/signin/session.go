@@ -31,11 +31,13 @@ type Session struct {
 	ID             string
 	User           account.User
 	Authentication grant.Authentication
-	CreatedAt      time.Time
-	SeenAt         time.Time
-	ExpiresAt      time.Time
-	UserAgent      string
-	Address        string
+	// Levels are what its passkey has now; nil when it was not judged since it was enrolled.
+	Levels    []string
+	CreatedAt time.Time
+	SeenAt    time.Time
+	ExpiresAt time.Time
+	UserAgent string
+	Address   string
 	// ThisBrowser marks the session of the browser that asks.
 	ThisBrowser bool
 }
@@ -58,7 +60,6 @@ func (f *Flow) Current(r *http.Request) (Session, error) {
 	var revoked *time.Time
 	var usable bool
 	var facts claim.Facts
-	var levels []string
 	err := f.options.Pool.QueryRow(r.Context(), `
 		select s.id, s.user_id, a.handle, a.name, a.display_name, a.status, a.created_at,
 			array(select group_name from account_group g where g.user_id = a.id order by 1), s.authentication, s.created_at, s.seen_at, s.expires_at, s.user_agent, s.address,
@@ -66,7 +67,7 @@ func (f *Flow) Current(r *http.Request) (Session, error) {
 		from session s join account a on a.id = s.user_id join credential c on c.id = s.credential
 		where s.digest = $1`, identifier.Digest()).Scan(
 		&s.ID, &s.User.ID, &s.User.Handle, &s.User.Name, &s.User.DisplayName, &s.User.Status, &s.User.CreatedAt, &s.User.Groups, &frozen, &s.CreatedAt, &s.SeenAt, &s.ExpiresAt, &s.UserAgent, &s.Address,
-		&revoked, &usable, &facts, &levels)
+		&revoked, &usable, &facts, &s.Levels)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Session{}, denial.New(denial.SignInRequired, "")
@@ -82,7 +83,7 @@ func (f *Flow) Current(r *http.Request) (Session, error) {
 	if err := json.Unmarshal(frozen, &s.Authentication); err != nil {
 		return Session{}, fmt.Errorf("read session's authentication: %w", err)
 	}
-	if !s.Authentication.Founded(facts, levels) {
+	if !s.Authentication.Founded(facts, s.Levels) {
 		return Session{}, denial.New(denial.EvidenceChanged, "session %s", s.ID)
 	}
 	s.ThisBrowser = true
@@ -109,20 +110,11 @@ func (f *Flow) Sessions(ctx context.Context, r *http.Request) ([]Session, error)
 	if err != nil {
 		return nil, err
 	}
-	now := f.options.Now()
-	rows, err := f.options.Pool.Query(ctx, `
-		select id, created_at, seen_at, expires_at, user_agent, address from session
-		where user_id = $1 and revoked_at is null and expires_at > $2 and seen_at > $3 order by seen_at desc, id`,
-		current.User.ID, now, now.Add(-idleLife))
-	if err != nil {
-		return nil, fmt.Errorf("list sessions: %w", err)
+	list, err := Live(ctx, f.options.Pool, f.options.Now(), current.User.ID)
+	for i := range list {
+		list[i].User, list[i].ThisBrowser = current.User, list[i].ID == current.ID
 	}
-	return pgx.CollectRows(rows, func(c pgx.CollectableRow) (Session, error) {
-		s := Session{User: current.User}
-		err := c.Scan(&s.ID, &s.CreatedAt, &s.SeenAt, &s.ExpiresAt, &s.UserAgent, &s.Address)
-		s.ThisBrowser = s.ID == current.ID
-		return s, err
-	})
+	return list, err
 }
 
 // shorten bounds a user agent and drops what is not printable text.

@@ -73,6 +73,7 @@ func (r *reader) file(n *yaml.Node) *Trust {
 		"rules":    func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.rule(n, at, t) }) },
 		"metadata": r.metadata(t),
 		"keys":     r.keys(t),
+		"console":  r.console(t),
 		"apis":     func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.api(n, at, t) }) },
 		"clients":  func(n *yaml.Node, at string) { r.each(n, at, func(n *yaml.Node, at string) { r.client(n, at, t) }) },
 	})

@@ -21,6 +21,8 @@ type Trust struct {
 	MetadataGrace time.Duration
 	// Keys says how signing keys rotate.
 	Keys Keys
+	// Console says who may administer; nil means that there is no console.
+	Console *Console
 	// PrivateModels are vouched for by the operator; for a model that the
 	// metadata lists too, they add trust anchors and nothing else.
 	PrivateModels []PrivateModel

@@ -1,7 +1,7 @@
 import { post, explain, show, supported, Refusal } from "./passkey.js";
 
 const $ = (id) => document.getElementById(id);
-const request = $("signin").dataset.request;
+const { request, return: back } = $("signin").dataset;
 let waiting; // the conditional request, aborted before a modal one starts
 
 async function attempt(mediation, signal) {
@@ -10,7 +10,7 @@ async function attempt(mediation, signal) {
 	const credential = await navigator.credentials.get({ publicKey, mediation, signal });
 	$("go").disabled = true;
 	try {
-		const done = await post("/signin/finish", { request, ceremony: offer.ceremony, credential: credential.toJSON() });
+		const done = await post("/signin/finish", { request, return: back, ceremony: offer.ceremony, credential: credential.toJSON() });
 		location.assign(done.location);
 	} catch (error) {
 		if (error instanceof Refusal && error.reason === "credential_unknown")
