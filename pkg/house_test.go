@@ -108,6 +108,43 @@ func TestFloorsAndDoors(t *testing.T) {
 	}
 }
 
+// TestDocsNameTestsThatExist follows each test or fuzz target that a page names.
+func TestDocsNameTestsThatExist(t *testing.T) {
+	there := map[string]bool{}
+	functions := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9_]+)\(`)
+	walk := func(root, suffix string, read func(path string, text []byte)) {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, suffix) {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			read(path, text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, root := range []string{".", "../cmd"} {
+		walk(root, "_test.go", func(_ string, text []byte) {
+			for _, m := range functions.FindAllSubmatch(text, -1) {
+				there[string(m[1])] = true
+			}
+		})
+	}
+	named := 0
+	walk("../docs", ".md", func(path string, text []byte) {
+		for _, m := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z][A-Za-z0-9]+)`").FindAllSubmatch(text, -1) {
+			if named++; !there[string(m[1])] {
+				t.Errorf("%s names %s, which does not exist", path, m[1])
+			}
+		}
+	})
+	if named < 50 {
+		t.Errorf("only %d tests are named", named)
+	}
+}
+
 func TestGatewayLinksNeitherDatabaseNorKeys(t *testing.T) {
 	for _, p := range list(t, "./cmd/touchstone-gateway") {
 		for _, dep := range p.Deps {

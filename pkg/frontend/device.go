@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -81,6 +82,7 @@ func (f *Frontend) decideDevice(w http.ResponseWriter, r *http.Request) error {
 	}
 	a := in.session.Authentication
 	if in.Approve && in.at.Sub(a.AuthTime) > recentSignIn {
+		f.codes.judge(nil, in)
 		return denial.New(denial.SignInRequired, "the sign-in is %s old", in.at.Sub(a.AuthTime))
 	}
 	var d grant.Device
@@ -114,32 +116,32 @@ type attempts struct {
 	wrong map[string][]time.Time
 }
 
-// allow refuses somebody with too many wrong codes.
+// allow refuses somebody with too many wrong codes, and counts this one as wrong
+// until judge knows better: many at once get no more tries than one by one.
 func (a *attempts) allow(user string, now time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	recent := a.wrong[user][:0]
-	for _, at := range a.wrong[user] {
-		if now.Sub(at) < wrongCodesWindow {
-			recent = append(recent, at)
-		}
-	}
-	if a.wrong[user] = recent; len(recent) == 0 {
-		delete(a.wrong, user)
-	}
+	recent := slices.DeleteFunc(a.wrong[user], func(at time.Time) bool { return now.Sub(at) >= wrongCodesWindow })
 	if len(recent) >= maxWrongCodes {
+		a.wrong[user] = recent
 		return denial.New(denial.TooManyAttempts, "")
 	}
+	a.wrong[user] = append(recent, now)
 	return nil
 }
 
-// judge counts a code that turned out to be wrong.
+// judge takes back what allow counted, unless the code turned out to be wrong.
 func (a *attempts) judge(err error, in deviceRequest) {
-	if !denial.Is(err, denial.DeviceCodeUnknown) {
+	if denial.Is(err, denial.DeviceCodeUnknown) {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	user := string(in.session.User.ID)
-	a.wrong[user] = append(a.wrong[user], in.at)
+	if i := slices.Index(a.wrong[user], in.at); i >= 0 {
+		a.wrong[user] = slices.Delete(a.wrong[user], i, i+1)
+	}
+	if len(a.wrong[user]) == 0 {
+		delete(a.wrong, user)
+	}
 }

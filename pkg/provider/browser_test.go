@@ -45,7 +45,7 @@ func TestUserInfoAnswersByScope(t *testing.T) {
 	}
 }
 
-// Attacks 21 and 22.
+// Tokens of other kinds, for others, altered, and under keys and algorithms that are not ours (RFC 8725).
 func TestUserInfoRefusesEveryOtherToken(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
@@ -120,7 +120,6 @@ func TestUserInfoRefusesEveryOtherToken(t *testing.T) {
 	b.refused("expired", b.userInfo(tk.access), "invalid_token", http.StatusUnauthorized)
 }
 
-// Attack 20.
 func TestEndSession(t *testing.T) {
 	const bye = "https://rp.test/bye"
 	for _, tt := range []struct {
@@ -208,7 +207,7 @@ func TestEndSessionByPost(t *testing.T) {
 	b.shownAs("repeated", b.get("/end_session?"+two.Encode()), "parameter_repeated")
 }
 
-// Attack 26.
+// A token outlives the rotation of its key.
 func TestKeyRotation(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()

@@ -392,7 +392,7 @@ func TestWorkload(t *testing.T) {
 	b.refused("its token at userinfo", b.userInfo(ask("robot").JSON["access_token"].(string)), "invalid_token", 401)
 }
 
-// Attack 25: the claim follows the credential of this sign-in, and a refresh never improves it.
+// The claim follows the credential of this sign-in, and a refresh never improves it.
 func TestAttestationFollowsTheSignIn(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
@@ -421,7 +421,7 @@ func TestAttestationFollowsTheSignIn(t *testing.T) {
 	}
 }
 
-// Attack 24: nothing that a client or person can write reaches the attestation claims.
+// Nothing that a client or person can write reaches the attestation claims.
 func TestClaimsCannotBeInjected(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
