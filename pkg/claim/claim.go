@@ -86,6 +86,8 @@ const (
 	TypeIDToken = "JWT"
 	// TypeLogoutToken is the typ header of a logout token (OpenID Connect Back-Channel Logout section 2.4).
 	TypeLogoutToken = "logout+jwt"
+	// TypeIntrospection is the typ header of a signed introspection response (RFC 9701 section 5).
+	TypeIntrospection = "token-introspection+jwt"
 )
 
 // Values of the claim idtyp.

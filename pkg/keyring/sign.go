@@ -34,8 +34,8 @@ func (r *Ring) JWKS() (Document, error) {
 }
 
 // Sign returns the claims as a compact JWS (RFC 7515 section 7.1) with headers
-// alg, kid and typ. The typ must be one of at+jwt, JWT and logout+jwt. It does
-// no input or output.
+// alg, kid and typ. The typ must be one of those of package claim. It does no
+// input or output.
 func (r *Ring) Sign(alg Algorithm, typ string, claims any) (string, error) {
 	s, err := r.fresh()
 	if err != nil {

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/touchstone-id/touchstone/pkg/claim"
 )
 
 // Document is a JSON body ready to be served.
@@ -52,7 +55,7 @@ type active struct {
 }
 
 // tokenTypes are the typ headers for which signers are ready-made.
-var tokenTypes = []string{"at+jwt", "JWT", "logout+jwt"}
+var tokenTypes = []string{claim.TypeAccessToken, claim.TypeIDToken, claim.TypeLogoutToken, claim.TypeIntrospection}
 
 // build makes a snapshot of the keys as they stood when they were read. Only
 // keys that are not known yet are unsealed; the first time each must be.

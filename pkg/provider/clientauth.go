@@ -33,23 +33,28 @@ const (
 // secret is not a key.
 var assertionAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
 
-// VerifyClient authenticates a client by the method it registered (RFC 6749
+// VerifyClient authenticates a client for the library.
+func (p *Provider) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
+	client, err := p.authenticate(ctx, r.Header, r.Form, *r.Data)
+	if err != nil {
+		return nil, p.forLibrary(request(ctx, r.URL), err)
+	}
+	return libraryClient{client}, nil
+}
+
+// authenticate authenticates a client by the method it registered (RFC 6749
 // section 2.3, OpenID Connect Core section 9). An unknown client and a wrong
 // secret take the same time and get the same answer.
-func (p *Provider) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
-	if r.Data.ClientAssertion != "" {
-		client, err := p.assertedClient(ctx, r.Data.ClientAssertion, r.Form)
-		if err != nil {
-			return nil, p.forLibrary(request(ctx, r.URL), err)
-		}
-		return libraryClient{client}, nil
+func (p *Provider) authenticate(ctx context.Context, header http.Header, form url.Values, c op.ClientCredentials) (grant.Client, error) {
+	if c.ClientAssertion != "" {
+		return p.assertedClient(ctx, c.ClientAssertion, form)
 	}
-	client, known := p.options.Clients.Get(grant.ClientID(r.Data.ClientID))
-	given := secret.Of(r.Data.ClientSecret)
+	client, known := p.options.Clients.Get(grant.ClientID(c.ClientID))
+	given := secret.Of(c.ClientSecret)
 	matches := client.SecretMatches(given)
 	method := grant.AuthNone
 	switch {
-	case r.Header.Get("Authorization") != "":
+	case header.Get("Authorization") != "":
 		method = grant.AuthSecretBasic
 	case !given.Empty():
 		method = grant.AuthSecretPost
@@ -58,11 +63,21 @@ func (p *Provider) VerifyClient(ctx context.Context, r *op.Request[op.ClientCred
 	if client.Kind == grant.Public {
 		fits = method == grant.AuthNone
 	}
-	bodyID := r.Form.Get("client_id")
-	if !known || !fits || !client.AllowsAuth(method) || bodyID != "" && bodyID != r.Data.ClientID {
-		return nil, p.forLibrary(request(ctx, r.URL), denial.New(denial.ClientAuthentication, "client %.80q by %s", r.Data.ClientID, method))
+	bodyID := form.Get("client_id")
+	if !known || !fits || !client.AllowsAuth(method) || bodyID != "" && bodyID != c.ClientID {
+		return grant.Client{}, denial.New(denial.ClientAuthentication, "client %.80q by %s", c.ClientID, method)
 	}
-	return libraryClient{client}, nil
+	return client, nil
+}
+
+// credentials reads what a client presents, after checkCredentials.
+func credentials(r *http.Request) op.ClientCredentials {
+	c := op.ClientCredentials{ClientID: r.Form.Get("client_id"), ClientSecret: r.Form.Get("client_secret"), ClientAssertion: r.Form.Get("client_assertion")}
+	if id, password, ok := r.BasicAuth(); ok {
+		c.ClientID, _ = url.QueryUnescape(id)
+		c.ClientSecret, _ = url.QueryUnescape(password)
+	}
+	return c
 }
 
 // assertionClaims are the claims of a client assertion (RFC 7523 section 3).

@@ -39,6 +39,7 @@ type metadata struct {
 	RevocationAlgorithms  []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	IntrospectAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
 	IntrospectAlgorithms  []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	IntrospectSigning     []string `json:"introspection_signing_alg_values_supported"`
 	CodeChallengeMethods  []string `json:"code_challenge_methods_supported"`
 	Prompts               []string `json:"prompt_values_supported"`
 	ACRs                  []string `json:"acr_values_supported"`
@@ -85,7 +86,7 @@ func (p *Provider) describe(t *trust.Trust) (keyring.Document, error) {
 		SubjectTypes: []string{"public", "pairwise"}, IDTokenAlgorithms: p.idTokenAlgorithms(),
 		TokenAuthMethods: supportedAuth(), TokenAuthAlgorithms: algorithmNames(),
 		RevocationAuthMethods: supportedAuth(), RevocationAlgorithms: algorithmNames(),
-		IntrospectAuthMethods: supportedAuth()[:3], IntrospectAlgorithms: algorithmNames(),
+		IntrospectAuthMethods: supportedAuth()[:3], IntrospectAlgorithms: algorithmNames(), IntrospectSigning: []string{string(keyring.RS256)},
 		BackchannelLogout: true, BackchannelSession: true, ClaimsParameter: true,
 		CodeChallengeMethods: []string{"S256"}, Prompts: []string{"none", "login", "consent", "select_account"},
 		Claims:        slices.Concat([]string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"}, slices.Sorted(maps.Keys(scopeOf))),

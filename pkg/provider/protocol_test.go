@@ -297,6 +297,38 @@ func TestIntrospectionTellsOnlyTheOneConcerned(t *testing.T) {
 			t.Errorf("%s: %s", tt.name, a.Text)
 		}
 	}
+	signed := func(accept, id, token string) answer {
+		r := b.form("/introspect", url.Values{"token": {token}})
+		r.SetBasicAuth(id, w.secrets[id])
+		r.Header.Set("Accept", accept)
+		return b.send(r)
+	}
+	for _, tt := range []struct {
+		id     string
+		active bool
+	}{{"orders-api", true}, {"other", false}} {
+		a := signed("text/html, application/token-introspection+jwt;q=0.9", tt.id, tk.access)
+		if a.Header.Get("Content-Type") != "application/token-introspection+jwt" || a.Header.Get("Cache-Control") != "no-store" {
+			t.Fatalf("signed for %s: %v %s", tt.id, a.Header, a.Text)
+		}
+		_, c := w.decode(a.Text, claim.TypeIntrospection)
+		told, _ := c["token_introspection"].(map[string]any)
+		if len(c) != 4 || c["iss"] != issuer || c["aud"] != tt.id || c["iat"] == nil || told["active"] != tt.active || tt.active != (told["sub"] == string(w.people["ada"].ID)) {
+			t.Errorf("signed for %s: %v", tt.id, c)
+		}
+		// RFC 9701 section 8.1: it is no token.
+		if a := b.userInfo(a.Text); a.StatusCode != http.StatusUnauthorized {
+			t.Errorf("userinfo takes a signed answer: %d", a.StatusCode)
+		}
+		if a := b.post("/token", w.exchange("", "code", "", "redirect_uri", "", "code_verifier", "", "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "client_id", "orders-api",
+			"client_secret", w.secrets["orders-api"], "subject_token", a.Text, "subject_token_type", "urn:ietf:params:oauth:token-type:access_token", "resource", ledger)); a.StatusCode == http.StatusOK {
+			t.Error("a signed answer is exchanged for a token")
+		}
+	}
+	if a := signed("*/*", "orders-api", tk.access); a.JSON["active"] != true {
+		t.Errorf("a wildcard asks for a signature: %s", a.Text)
+	}
+	b.refused("no token", b.post("/introspect", url.Values{"client_id": {"web"}, "client_secret": {w.secrets["web"]}}), "invalid_request", 400)
 	b.refused("a public client", b.post("/introspect", url.Values{"token": {tk.access}, "client_id": {"spa"}}), "invalid_client", 401)
 	b.refused("nobody", b.post("/introspect", url.Values{"token": {tk.access}}), "invalid_client", 401)
 	b.refused("a wrong secret", b.post("/introspect", url.Values{"token": {tk.access}, "client_id": {"web"}, "client_secret": {"x"}}), "invalid_client", 401)

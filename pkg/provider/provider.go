@@ -72,7 +72,7 @@ const (
 // routes is every route, with the handler that serves it.
 func (p *Provider) routes() []route {
 	library := op.RegisterServer(p, op.Endpoints{Token: op.NewEndpoint(pathToken), Revocation: op.NewEndpoint(pathRevoke),
-		Introspection: op.NewEndpoint(pathIntrospect), DeviceAuthorization: op.NewEndpoint(pathDevice)}, op.WithServerCORSOptions(nil))
+		DeviceAuthorization: op.NewEndpoint(pathDevice)}, op.WithServerCORSOptions(nil))
 	discovery := p.static(func() (keyring.Document, error) { return p.describeNow(), nil })
 	return []route{
 		{"GET " + pathAuthorize, p.authorize},
@@ -80,7 +80,7 @@ func (p *Provider) routes() []route {
 		{"GET " + pathCallback, p.callback},
 		{pathToken, p.formOnly(library)},
 		{pathRevoke, p.formOnly(library)},
-		{pathIntrospect, p.formOnly(library)},
+		{pathIntrospect, p.formOnly(http.HandlerFunc(p.introspect))},
 		{pathDevice, p.formOnly(library)},
 		{"GET " + pathResource + "/{path...}", p.protectedResource},
 		{"GET " + pathUserinfo, p.userinfo},
