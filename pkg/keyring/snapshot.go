@@ -1,7 +1,6 @@
 package keyring
 
 import (
-
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
