@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -75,6 +77,9 @@ func (c *Console) admit(v *visit) error {
 	if session.Lacks(v.rules.Level, v.rules.MaxAge, v.now) != "" {
 		return errSignIn
 	}
+	if !legible(v.r) {
+		return denial.New(denial.PageNotFound, "the address is no text")
+	}
 	v.session = session
 	origin := audit.OriginOf(v.r.Context())
 	origin.Actor, origin.Session = string(session.User.ID), session.ID
@@ -88,6 +93,13 @@ func (v *visit) fresh() error {
 		return errSignIn
 	}
 	return nil
+}
+
+// legible reports whether the address is text: nothing that exists is found by
+// anything else, and the database does not take it.
+func legible(r *http.Request) bool {
+	text, err := url.QueryUnescape(r.URL.RawQuery)
+	return err == nil && utf8.ValidString(r.URL.Path+text) && !strings.ContainsRune(r.URL.Path+text, 0)
 }
 
 // address is where a sign-in leads back to. A form that was posted is asked

@@ -22,6 +22,7 @@ var phrases = map[audit.Action]phrase{
 	audit.UserSuspended:         {"Person suspended", "P was suspended"},
 	audit.UserResumed:           {"Person let in again", "P was let in again"},
 	audit.UserGrouped:           {"Groups changed", "The groups of P were changed"},
+	audit.UserDescribed:         {"Person described", "What is said of P was changed"},
 	audit.CredentialRegistered:  {"Passkey added", "P added a passkey"},
 	audit.CredentialRenamed:     {"Passkey renamed", "P renamed a passkey"},
 	audit.CredentialRemoved:     {"Passkey removed", "A passkey of P was removed"},

@@ -37,6 +37,8 @@ func apart(t, now time.Time) string {
 	switch {
 	case d < time.Minute && form == "%s ago":
 		return "just now"
+	case d < time.Minute:
+		return "in a moment"
 	case d < time.Hour:
 		return fmt.Sprintf(form, count(int(d/time.Minute), "minute"))
 	case d < 48*time.Hour:
@@ -47,13 +49,15 @@ func apart(t, now time.Time) string {
 
 // count writes a number with its noun, in the plural when it takes one.
 func count(n int, noun string) string {
+	stem, consonant := strings.CutSuffix(noun, "y")
+	consonant = consonant && !strings.ContainsAny(stem[len(stem)-1:], "aeo")
 	switch {
 	case n == 1:
 		return "1 " + noun
-	case strings.HasSuffix(noun, "y") && !strings.HasSuffix(noun, "key"):
-		return fmt.Sprintf("%d %sies", n, strings.TrimSuffix(noun, "y"))
 	case noun == "person":
 		return fmt.Sprintf("%d people", n)
+	case consonant:
+		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
