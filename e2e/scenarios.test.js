@@ -5,26 +5,14 @@ import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import * as client from "openid-client";
-import { enrol, running, shoot } from "./scene.js";
+import { enrol, learnAttestation, running, shoot } from "./scene.js";
 import { directory, freePort, launch, metadata, person, root, start } from "./touchstone.js";
 
 let browser, attestation;
 
 before(async () => {
 	browser = await launch();
-	// Chromium's attestation key is the same in every run; learn it once.
-	const t = await start();
-	const p = await person(browser);
-	await p.page.goto(t.issuer + "/enrol");
-	attestation = await p.page.evaluate(async () => {
-		const random = (n) => crypto.getRandomValues(new Uint8Array(n));
-		const made = await navigator.credentials.create({ publicKey: { rp: { name: "x" }, user: { id: random(16), name: "x", displayName: "x" }, challenge: random(32),
-			pubKeyCredParams: [{ type: "public-key", alg: -7 }], attestation: "direct" } });
-		return made.toJSON().response.attestationObject;
-	});
-	await p.context.close();
-	await t.stop();
-	t.remove();
+	attestation = await learnAttestation(browser);
 });
 
 after(async () => browser?.close());

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { join } from "node:path";
-import { freePort, shots, start } from "./touchstone.js";
+import { freePort, person, shots, start } from "./touchstone.js";
 
 // running starts a Touchstone that ends with the test.
 export async function running(t, ...args) {
@@ -23,6 +23,24 @@ export async function shoot(page, name) {
 	assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= 375), name + " is wider than a phone");
 	await page.screenshot({ path: join(shots, `${name}-phone.png`), fullPage: true });
 	await page.setViewportSize(size);
+}
+
+// learnAttestation returns an attestation object of Chromium's virtual
+// authenticator, whose key is the same in every run.
+export async function learnAttestation(browser) {
+	const t = await start();
+	const p = await person(browser);
+	await p.page.goto(t.issuer + "/enrol");
+	const attestation = await p.page.evaluate(async () => {
+		const random = (n) => crypto.getRandomValues(new Uint8Array(n));
+		const made = await navigator.credentials.create({ publicKey: { rp: { name: "x" }, user: { id: random(16), name: "x", displayName: "x" }, challenge: random(32),
+			pubKeyCredParams: [{ type: "public-key", alg: -7 }], attestation: "direct" } });
+		return made.toJSON().response.attestationObject;
+	});
+	await p.context.close();
+	await t.stop();
+	t.remove();
+	return attestation;
 }
 
 // enrol follows an enrolment link.

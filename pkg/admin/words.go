@@ -47,19 +47,22 @@ func apart(t, now time.Time) string {
 	return fmt.Sprintf(form, count(int(d/(24*time.Hour)), "day"))
 }
 
-// count writes a number with its noun, in the plural when it takes one.
-func count(n int, noun string) string {
+// count writes a number with its noun.
+func count(n int, noun string) string { return fmt.Sprintf("%d %s", n, nounFor(n, noun)) }
+
+// nounFor is the noun in the form that a number takes.
+func nounFor(n int, noun string) string {
 	stem, consonant := strings.CutSuffix(noun, "y")
 	consonant = consonant && !strings.ContainsAny(stem[len(stem)-1:], "aeo")
 	switch {
 	case n == 1:
-		return "1 " + noun
+		return noun
 	case noun == "person":
-		return fmt.Sprintf("%d people", n)
+		return "people"
 	case consonant:
-		return fmt.Sprintf("%d %sies", n, stem)
+		return stem + "ies"
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return noun + "s"
 }
 
 // badge is a state in a word; its kind, good or bad, is also an icon.
