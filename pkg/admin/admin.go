@@ -118,7 +118,7 @@ func (c *Console) Routes() []string {
 
 // frame is what every page reads.
 type frame struct {
-	Title, Page string
+	Title string
 	// Section is the part of the console that a page belongs to.
 	Section string
 	// Who is the administrator, Until when their sign-in stops counting here.
@@ -140,7 +140,7 @@ func tabOf(f frame, section, to, text string) tab { return tab{to, text, f.Secti
 
 // draw writes a page whole or not at all.
 func (v *visit) draw(c *Console, status int, name string, f frame) error {
-	f.Page, f.Who = name, v.session.User.DisplayName
+	f.Who = v.session.User.DisplayName
 	f.Until = v.session.Authentication.AuthTime.Add(v.rules.MaxAge).UTC().Format("15:04 UTC")
 	f.Done = outcomes[v.r.URL.Query().Get("done")]
 	var body bytes.Buffer

@@ -70,7 +70,10 @@ func (c *Console) keys(v *visit) error {
 			if k.Algorithm != alg || k.RetiresAt != nil && t.Now.Sub(*k.RetiresAt) > pastKeys {
 				continue
 			}
-			line := keyLine{Key: k, State: stateWord(k, t.Now), Says: says(k, t.Now), Under: t.Under(k.ID)}
+			line := keyLine{Key: k, State: stateWord(k, t.Now), Says: says(k, t.Now)}
+			if k.ActivatesAt != nil {
+				line.Under = t.Under(k.ID)
+			}
 			r.Keys = append(r.Keys, line)
 			if until := k.AcceptedUntil(); until.After(t.Now) {
 				data.Windows = append(data.Windows, fmt.Sprintf("Key %s (%s) was withdrawn %s. Gateways may still accept it until exactly %s.", k.ID, alg, apart(*k.WithdrawnAt, t.Now), until.UTC().Format("2 January 2006, 15:04:05 UTC")))
@@ -183,10 +186,10 @@ func (c *Console) askEmergency(v *visit) (question, error) {
 		Lead: "For a key that was stolen, or may have been. Every key of " + string(alg) + " that has signed leaves the key set now, and the standby signs.",
 		Impact: []string{
 			"Every token that they signed ends, as gateways learn of it. People sign in again, or their applications refresh.",
-			fmt.Sprintf("Gateways may still accept them until %s at the latest: %s from now.", exact(t.Now.Add(keyring.GatewayWindow)), keyring.GatewayWindow),
+			fmt.Sprintf("Gateways may still accept them until %s at the latest, %s from now.", exact(t.Now.Add(keyring.GatewayWindow)), minutes(keyring.GatewayWindow)),
 		},
 		Fields: []field{{Name: "cause", Label: "Why, for the record", Hint: "For example: replica 3 was broken into."},
-			{Name: "fresh", Label: "Distrust the standby as well", Check: true, Hint: fmt.Sprintf("When the sealing key or a server's memory leaked too. A new key signs after %s, and gateways may refuse its tokens until they have fetched it: up to %s.", keyring.Lease, keyring.GatewayWindow)}}}
+			{Name: "fresh", Label: "Distrust the standby as well", Check: true, Hint: fmt.Sprintf("When the sealing key or a server's memory leaked too. A new key signs after %s, and gateways may refuse its tokens until they have fetched it: up to %s.", minutes(keyring.Lease), minutes(keyring.GatewayWindow))}}}
 	if !ready(t, alg) {
 		q.Problem = "The standby is not known to every gateway yet. Wait, or distrust it as well: then a new key takes over at once."
 	}

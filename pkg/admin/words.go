@@ -47,6 +47,9 @@ func apart(t, now time.Time) string {
 	return fmt.Sprintf(form, count(int(d/(24*time.Hour)), "day"))
 }
 
+// minutes writes a duration in minutes.
+func minutes(d time.Duration) string { return count(int(d/time.Minute), "minute") }
+
 // count writes a number with its noun.
 func count(n int, noun string) string { return fmt.Sprintf("%d %s", n, nounFor(n, noun)) }
 
