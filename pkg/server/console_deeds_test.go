@@ -423,7 +423,7 @@ func TestTheRecordInTheConsole(t *testing.T) {
 	if _, err := d.server.sequencer.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	entries := regexp.MustCompile(`<li><a href="/console/record/([0-9a-f-]{36})">([^<]*)</a>`)
+	entries := regexp.MustCompile(`<li><span><a href="/console/record/([0-9a-f-]{36})">([^<]*)</a>`)
 	_, _, page := root.get("/console/record?by=ada")
 	found := entries.FindAllStringSubmatch(page, -1)
 	if len(found) != 1 || html.UnescapeString(found[0][2]) != "<b>bob</b> was suspended, by <b>ada</b>" {
