@@ -40,6 +40,19 @@ func Invite(ctx context.Context, tx pgx.Tx, now time.Time, id ID, life time.Dura
 	return link, nil
 }
 
+// Uninvite takes the person's enrolment link back. The denial InvitationUnknown
+// means that none was open.
+func Uninvite(ctx context.Context, tx pgx.Tx, now time.Time, id ID) error {
+	tag, err := tx.Exec(ctx, `update invitation set revoked_at = $2 where user_id = $1 and spent_at is null and revoked_at is null and expires_at > $2`, id, now)
+	if err != nil {
+		return fmt.Errorf("take an invitation back: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return denial.New(denial.InvitationUnknown, "%s has no open link", id)
+	}
+	return nil
+}
+
 // LookUpInvitation returns the invitation behind a link and changes nothing.
 // Denials: InvitationUnknown, InvitationSpent, InvitationExpired (also for a
 // link that a newer one replaced) and UserSuspended.

@@ -76,6 +76,7 @@ const maxForm = 64 << 10
 // outcomes are the sentences that a page may begin with; the address names one.
 var outcomes = map[string]string{
 	"created":    "Created.",
+	"uninvited":  "The enrolment link works no more.",
 	"suspended":  "Suspended. Every session and all access have ended.",
 	"resumed":    "The account can be used again.",
 	"signed-out": "Every session has ended, with the access that was given in it.",

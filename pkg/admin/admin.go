@@ -12,6 +12,7 @@ import (
 
 	"github.com/touchstone-id/touchstone/pkg/attest/mds"
 	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/grant"
 	"github.com/touchstone-id/touchstone/pkg/keyring"
@@ -36,6 +37,8 @@ type Options struct {
 	SignIn   *signin.Flow
 	// Trust returns the trust file in force.
 	Trust func() *trust.Trust
+	// Preview returns the claims that a grant's access token would carry.
+	Preview func(grant.Grant) claim.AccessToken
 	// Asset returns the address of a static file.
 	Asset func(name string) (string, error)
 	// Page sets the headers that every page carries, and turns a handler's error
@@ -68,6 +71,7 @@ func (c *Console) routes() []route {
 		{"GET " + front + "/people/{id}", c.person},
 		{"GET " + front + "/clients", c.clients},
 		{"GET " + front + "/clients/{id}", c.client},
+		{"GET " + front + "/clients/{id}/preview", c.preview},
 		{"GET " + front + "/keys", c.keys},
 		{"GET " + front + "/keys/timeline.svg", c.timeline},
 		{"GET " + front + "/metadata", c.metadata},
@@ -86,7 +90,7 @@ func (c *Console) routes() []route {
 func New(o Options) (*Console, error) {
 	c := &Console{options: o, pages: map[string]*template.Template{}}
 	functions := template.FuncMap{"asset": o.Asset, "base": func() string { return o.Base }, "tab": tabOf, "noun": nounFor, "list": func(b badge) []badge { return []badge{b} }}
-	for _, name := range []string{"overview", "people", "person", "clients", "client", "keys", "metadata", "record", "entry", "ask", "shown"} {
+	for _, name := range []string{"overview", "people", "person", "clients", "client", "preview", "keys", "metadata", "record", "entry", "ask", "shown"} {
 		page, err := template.New("frame").Funcs(functions).ParseFS(web.Files, "pages/admin/frame.tmpl", "pages/admin/"+name+".tmpl")
 		if err != nil {
 			return nil, fmt.Errorf("parse page %s of the console: %w", name, err)

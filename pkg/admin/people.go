@@ -40,40 +40,48 @@ func (c *Console) people(v *visit) error {
 	in := v.r.URL.Query()
 	data := struct {
 		Search, Show string
-		Views        []choice
-		People       []personLine
-		Next         string
+		// Model is the AAGUID of a model that they have proved; its name is ModelName.
+		Model, ModelName string
+		Views            []choice
+		People           []personLine
+		Next             string
 		// Anybody says that there is somebody beside what was searched for.
 		Anybody bool
-	}{Search: strings.TrimSpace(in.Get("q")), Show: in.Get("show"), Views: views}
-	rows, err := c.findPeople(v.r.Context(), data.Search, data.Show, v.rules.Group, in.Get("after"), in.Get("id"))
+	}{Search: strings.TrimSpace(in.Get("q")), Show: in.Get("show"), Model: in.Get("model"), Views: views}
+	if e, ok := c.options.Metadata.Current().With(c.options.Trust().PrivateModels).Lookup(data.Model); ok {
+		data.ModelName = e.Description
+	}
+	rows, err := c.findPeople(v.r.Context(), data.Search, data.Show, data.Model, v.rules.Group, in.Get("after"), in.Get("id"))
 	if err != nil {
 		return err
 	}
 	if len(rows) > peoplePage {
 		rows = rows[:peoplePage]
 		last := rows[peoplePage-1]
-		data.Next = "?" + url.Values{"q": {data.Search}, "show": {data.Show}, "after": {last.Name}, "id": {string(last.ID)}}.Encode()
+		data.Next = "?" + url.Values{"q": {data.Search}, "show": {data.Show}, "model": {data.Model}, "after": {last.Name}, "id": {string(last.ID)}}.Encode()
 	}
 	for _, p := range rows {
 		data.People = append(data.People, personLine{p, badgesOf(p, v.rules.Group), v.at(p.UsedAt)})
 	}
-	data.Anybody = data.Search != "" || data.Show != ""
+	data.Anybody = data.Search != "" || data.Show != "" || data.Model != ""
 	return v.draw(c, http.StatusOK, "people", frame{Title: "People", Section: "people", Data: data})
 }
 
 // findPeople returns one more than stands on a page when there are more.
-func (c *Console) findPeople(ctx context.Context, search, show, group, afterName, afterID string) ([]personRow, error) {
+func (c *Console) findPeople(ctx context.Context, search, show, model, group, afterName, afterID string) ([]personRow, error) {
 	rows, err := c.options.Pool.Query(ctx, `
-		select id, name, display_name, status, groups, usable, paused, used_at from (
-			select a.id, a.name, a.display_name, a.status, array(select group_name from account_group g where g.user_id = a.id order by 1) as groups,
-				count(c.id) filter (where c.quarantined_at is null)::int as usable, count(c.id) filter (where c.quarantined_at is not null)::int as paused, max(c.last_used_at) as used_at
-			from account a left join credential c on c.user_id = a.id and c.removed_at is null where a.status <> 'deleted' group by a.id) p
-		where ($1 = '' or position(lower($1) in lower(name)) > 0 or position(lower($1) in lower(display_name)) > 0 or $1 = any(groups) or id = $1)
-			and case $2 when 'one' then status = 'active' and usable = 1 when 'none' then status = 'active' and usable = 0 when 'paused' then paused > 0
-				when 'suspended' then status = 'suspended' when 'administrators' then $3 = any(groups) else true end
-			and ($5 = '' or (lower(name), id) > (lower($4), $5))
-		order by lower(name), id limit $6`, search, show, group, afterName, afterID, peoplePage+1)
+		select a.id, a.name, a.display_name, a.status, array(select group_name from account_group g where g.user_id = a.id order by 1) as groups, k.usable, k.paused, k.used_at
+		from account a cross join lateral (
+			select count(*) filter (where c.quarantined_at is null)::int as usable, count(*) filter (where c.quarantined_at is not null)::int as paused, max(c.last_used_at) as used_at
+			from credential c where c.user_id = a.id and c.removed_at is null) k
+		where a.status <> 'deleted'
+			and ($1 = '' or position(lower($1) in lower(a.name)) > 0 or position(lower($1) in lower(a.display_name)) > 0 or a.id = $1
+				or exists (select from account_group g where g.user_id = a.id and g.group_name = $1))
+			and case $2 when 'one' then a.status = 'active' and k.usable = 1 when 'none' then a.status = 'active' and k.usable = 0 when 'paused' then k.paused > 0
+				when 'suspended' then a.status = 'suspended' when 'administrators' then exists (select from account_group g where g.user_id = a.id and g.group_name = $3) else true end
+			and ($4 = '' or exists (select from credential c where c.user_id = a.id and c.removed_at is null and c.aaguid::text = $4 and 'attested' = any(c.facts)))
+			and ($6 = '' or (lower(a.name), a.id) > (lower($5), $6))
+		order by lower(a.name), a.id limit $7`, search, show, group, model, afterName, afterID, peoplePage+1)
 	if err == nil {
 		var list []personRow
 		if list, err = pgx.CollectRows(rows, pgx.RowToStructByName[personRow]); err == nil {

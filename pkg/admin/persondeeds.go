@@ -23,6 +23,7 @@ func (c *Console) deeds() []deed {
 	return []deed{
 		{pattern: "/new/person", ask: c.askInvitePerson, do: c.invitePerson, show: c.showLink},
 		{pattern: "/people/{id}/invite", ask: c.askInvite, do: c.invite, show: c.showLink},
+		{pattern: "/people/{id}/invite/withdraw", ask: c.askWithdraw, do: c.withdraw, done: "uninvited"},
 		{pattern: "/people/{id}/suspend", ask: c.askSuspend, do: c.suspend, done: "suspended"},
 		{pattern: "/people/{id}/resume", ask: c.askResume, do: c.resume, done: "resumed"},
 		{pattern: "/people/{id}/groups", ask: c.askGroups, do: c.group, done: "grouped"},
@@ -297,6 +298,25 @@ func (c *Console) link(v *visit, tx pgx.Tx, u account.User) (audit.Event, error)
 	v.user = u
 	v.made, err = account.Invite(v.r.Context(), tx, v.now, u.ID, life)
 	return audit.Event{Action: audit.UserInvited, UserID: string(u.ID)}, err
+}
+
+func (c *Console) askWithdraw(v *visit) (question, error) {
+	u, err := c.subject(v)
+	if err != nil {
+		return question{}, err
+	}
+	open, err := c.openLink(v.r.Context(), v, u.ID)
+	if err != nil || open == nil {
+		return question{}, notNow(err, "%s has no open link", u.ID)
+	}
+	q := of(u)
+	q.Title, q.Lead, q.Button, q.Grave = "Withdraw the enrolment link of "+u.DisplayName+"?", "It stops working now, and would have "+open.Ago+".", "Withdraw the link", true
+	return q, nil
+}
+
+func (c *Console) withdraw(v *visit, tx pgx.Tx) (audit.Event, error) {
+	id := v.r.PathValue("id")
+	return audit.Event{Action: audit.InvitationWithdrawn, UserID: id}, account.Uninvite(v.r.Context(), tx, v.now, account.ID(id))
 }
 
 func (c *Console) showLink(v *visit) *shown {

@@ -19,6 +19,7 @@ type phrase struct{ name, story string }
 // phrases has one for every action; a test holds that none is missing.
 var phrases = map[audit.Action]phrase{
 	audit.UserInvited:           {"Enrolment link made", "An enrolment link was made for P"},
+	audit.InvitationWithdrawn:   {"Enrolment link withdrawn", "The enrolment link of P was withdrawn"},
 	audit.UserSuspended:         {"Person suspended", "P was suspended"},
 	audit.UserResumed:           {"Person let in again", "P was let in again"},
 	audit.UserGrouped:           {"Groups changed", "The groups of P were changed"},

@@ -6,6 +6,7 @@ type Action string
 // The catalogue of actions.
 const (
 	UserInvited           Action = "user.invited"
+	InvitationWithdrawn   Action = "invitation.withdrawn"
 	UserSuspended         Action = "user.suspended"
 	UserResumed           Action = "user.resumed"
 	UserGrouped           Action = "user.grouped"

@@ -12,6 +12,7 @@ import (
 // (secret.Value has no text).
 var schemas = map[Action][]string{
 	UserInvited:           {},
+	InvitationWithdrawn:   {},
 	UserSuspended:         {},
 	UserResumed:           {},
 	UserGrouped:           {"groups"},

@@ -196,19 +196,11 @@ func (p *Provider) exchange(ctx context.Context, client grant.Client, u *url.URL
 
 // sign makes the tokens of a grant. It does no input or output.
 func (p *Provider) sign(g grant.Grant) (tokenResponse, error) {
-	now, t := p.options.Now(), p.options.Trust()
+	now := p.options.Now()
 	client, _ := p.options.Clients.Get(g.ClientID)
-	life, alg := p.lifeOf(client, g.Audience)
-	a := claim.AccessToken{Issuer: p.options.Issuer, Subject: p.subject(g.ClientID, g.UserID), Audience: g.Audience, ClientID: string(g.ClientID),
-		IssuedAt: now.Unix(), Expiry: now.Add(life).Unix(), TokenID: newTokenID(g.ID), IdentityType: claim.IdentityUser, TrustVersion: t.Version,
-		Scope: strings.Join(p.scopesOf(g.Audience, g.Scopes), " ")}
-	if who := g.Authentication; who == nil {
-		a.Subject, a.IdentityType = string(g.ClientID), claim.IdentityApp
-	} else {
-		a.AuthTime, a.ACR, a.AMR, a.Authenticator = who.AuthTime.Unix(), who.ACR, who.AMR, who.Authenticator
-		a.AuthenticatorID, a.Metadata, a.TrustVersion, a.SessionID = who.AuthenticatorID, who.Metadata, who.TrustVersion, who.Session
-	}
-	response := tokenResponse{TokenType: "Bearer", ExpiresIn: int(life.Seconds()), Scope: strings.Join(g.Scopes, " "), RefreshToken: g.RefreshToken.Reveal()}
+	a, alg := p.claims(g, client, now)
+	a.TokenID = newTokenID(g.ID)
+	response := tokenResponse{TokenType: "Bearer", ExpiresIn: int(a.Expiry - a.IssuedAt), Scope: strings.Join(g.Scopes, " "), RefreshToken: g.RefreshToken.Reveal()}
 	var err error
 	if response.AccessToken, err = p.options.Ring.Sign(alg, claim.TypeAccessToken, a); err != nil {
 		return tokenResponse{}, err
@@ -221,6 +213,30 @@ func (p *Provider) sign(g grant.Grant) (tokenResponse, error) {
 		response.IDToken, err = p.options.Ring.Sign(idAlg, claim.TypeIDToken, p.idToken(g, who, now, response.AccessToken))
 	}
 	return response, err
+}
+
+// claims returns the claims of an access token, but for the id that only an
+// issued one has, and what signs it.
+func (p *Provider) claims(g grant.Grant, client grant.Client, now time.Time) (claim.AccessToken, keyring.Algorithm) {
+	life, alg := p.lifeOf(client, g.Audience)
+	a := claim.AccessToken{Issuer: p.options.Issuer, Subject: p.subject(g.ClientID, g.UserID), Audience: g.Audience, ClientID: string(g.ClientID),
+		IssuedAt: now.Unix(), Expiry: now.Add(life).Unix(), IdentityType: claim.IdentityUser, TrustVersion: p.options.Trust().Version,
+		Scope: strings.Join(p.scopesOf(g.Audience, g.Scopes), " ")}
+	if who := g.Authentication; who == nil {
+		a.Subject, a.IdentityType = string(g.ClientID), claim.IdentityApp
+	} else {
+		a.AuthTime, a.ACR, a.AMR, a.Authenticator = who.AuthTime.Unix(), who.ACR, who.AMR, who.Authenticator
+		a.AuthenticatorID, a.Metadata, a.TrustVersion, a.SessionID = who.AuthenticatorID, who.Metadata, who.TrustVersion, who.Session
+	}
+	return a, alg
+}
+
+// Preview returns the claims that an access token of a grant would carry now. No
+// token comes of it: nothing is signed, and it has no id.
+func (p *Provider) Preview(g grant.Grant) claim.AccessToken {
+	client, _ := p.options.Clients.Get(g.ClientID)
+	a, _ := p.claims(g, client, p.options.Now())
+	return a
 }
 
 // lifeOf returns how long a client's token for an audience lives, and what signs it.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/note"
 
@@ -85,6 +86,17 @@ func TestTheDeeds(t *testing.T) {
 					t.Errorf("%d passkeys, %v", len(list), err)
 				}
 			}},
+		{"withdraw an enrolment link", func(_ *desk, b *somebody) string { return b.at("invite", "withdraw") }, func(d *desk, b *somebody) {
+			d.must(func(ctx context.Context, tx pgx.Tx) error {
+				link, err := account.Invite(ctx, tx, time.Now(), b.user.ID, time.Hour)
+				d.link = link.Reveal()
+				return err
+			})
+		}, nil, "It stops working now", "The enrolment link works no more", audit.InvitationWithdrawn, func(t *testing.T, d *desk, b *somebody, _ string) {
+			if status, out := d.world.browser().post("/enrol/options", map[string]any{"link": d.link}); status != 410 {
+				t.Errorf("the link still works: %d %v", status, out)
+			}
+		}},
 		{"an enrolment link", func(_ *desk, b *somebody) string { return b.at("invite") }, nil, []string{"life", "1h"}, "adds a passkey to this account", "kept nowhere", audit.UserInvited,
 			func(t *testing.T, d *desk, b *somebody, page string) {
 				link := html.UnescapeString(shown.FindStringSubmatch(page)[1])
@@ -372,6 +384,49 @@ func TestClientsInTheConsole(t *testing.T) {
 	}
 	if _, _, page := root.get("/console"); !strings.Contains(page, "1 logout could not be delivered") {
 		t.Error("the overview does not tell of it")
+	}
+}
+
+func TestThePreviewIsWhatTheClientGets(t *testing.T) {
+	d := newDesk(t)
+	root, bob, weak := d.administrator("ada"), d.person("bob", true), d.person("carol", false)
+	claims := regexp.MustCompile(`(?s)<pre>(.*?)</pre>`)
+	for search, want := range map[string]string{"person=nobody": "Nobody is called", "person=bob": "They are signed in nowhere", "": "from their newest sign-in"} {
+		if _, _, page := root.get("/console/clients/web/preview?" + search); !strings.Contains(page, want) || claims.MatchString(page) {
+			t.Errorf("%q does not say %q", search, want)
+		}
+	}
+	_, got := bob.token(redemption(bob.code(request())))
+	issued := decode(t, got["access_token"].(string), 1)
+	_, _, page := root.get("/console/clients/web/preview?person=BOB")
+	var shown map[string]any
+	if err := json.Unmarshal([]byte(html.UnescapeString(claims.FindStringSubmatch(page)[1])), &shown); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"iat", "exp", "jti"} { // of the moment
+		delete(issued, name)
+		delete(shown, name)
+	}
+	// The preview has all that the client is registered for.
+	if diff := cmp.Diff(issued, shown); diff != "" {
+		t.Errorf("the preview is not what the client got: %s", diff)
+	}
+	if !strings.Contains(page, "Passes") || strings.Contains(page, got["access_token"].(string)) {
+		t.Error("the page does not say that the token passes")
+	}
+	weak.enter("/")
+	if _, _, page := root.get("/console/clients/web/preview?person=carol"); !claims.MatchString(page) || strings.Contains(claims.FindString(page), "attested") {
+		t.Error("a passkey that proves nothing")
+	}
+	d.must(func(ctx context.Context, tx pgx.Tx) error { return account.Suspend(ctx, tx, bob.user.ID) })
+	if _, _, page := root.get("/console/clients/web/preview?person=bob"); !strings.Contains(page, "nothing is issued for them") || claims.MatchString(page) {
+		t.Error("a preview for somebody who is suspended")
+	}
+	if _, _, page := root.get("/console/clients/batch/preview"); !strings.Contains(page, "&#34;idtyp&#34;: &#34;app&#34;") {
+		t.Error("no preview for a workload")
+	}
+	if d.acted() != 0 {
+		t.Error("a preview is on record as an act")
 	}
 }
 

@@ -160,7 +160,7 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	console, err := admin.New(admin.Options{Issuer: o.Issuer, Base: issuer.Path, Pool: s.Pool, Log: s.Log, Search: search, Ring: s.Ring, Clients: s.Clients, Metadata: s.Metadata,
-		Passkeys: passkeys, SignIn: flow, Trust: s.Trust.Current, Asset: pages.Asset, Page: pages.Page, Now: o.Now})
+		Passkeys: passkeys, SignIn: flow, Trust: s.Trust.Current, Preview: protocol.Preview, Asset: pages.Asset, Page: pages.Page, Now: o.Now})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,39 @@
+package admin
+
+import (
+	"testing"
+
+	"github.com/touchstone-id/touchstone/pkg/postgres/pgtest"
+)
+
+// BenchmarkFindPeople leafs through a hundred thousand people with two passkeys each.
+func BenchmarkFindPeople(b *testing.B) {
+	pool := pgtest.New(b)
+	for _, sql := range []string{
+		`insert into account (id, handle, name, display_name) select lpad(i::text, 26, 'a'), decode(lpad(i::text, 8, '0'), 'hex'), 'person' || i, 'Person ' || i from generate_series(1, 100000) i`,
+		`insert into account_group (user_id, group_name) select id, 'administrators' from account where name like '%777'`,
+		`insert into credential (id, user_id, rp_id, credential_id, public_key, algorithm, authenticator_id, nickname, aaguid, format, attestation_type, attestation_object, client_data, chain, transports, attachment, flags, backup_eligible, backup_state, uv_initialised, sign_count, facts)
+			select gen_random_uuid(), a.id, 'x', decode(md5(a.id || n), 'hex'), '\x', -7, md5(a.id || n), 'Key', gen_random_uuid(), 'none', '', '\x', '\x', '{}', '{}', '', 0, false, false, true, 0, '{}' from account a, generate_series(1, 2) n`,
+		`analyze`,
+	} {
+		if _, err := pool.Exec(b.Context(), sql); err != nil {
+			b.Fatal(err)
+		}
+	}
+	c := &Console{options: Options{Pool: pool}}
+	for _, bb := range []struct{ name, search, show, afterName, afterID string }{
+		{"first page", "", "", "", ""},
+		{"a page in the middle", "", "", "person5", "x"},
+		{"by a part of a name", "99123", "", "", ""},
+		{"administrators", "", "administrators", "", ""},
+		{"nobody is without a passkey", "", "none", "", ""},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := c.findPeople(b.Context(), bb.search, bb.show, "", "administrators", bb.afterName, bb.afterID); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
