@@ -27,6 +27,8 @@ apis: [{name: orders, audience: "http://localhost/orders", path: /orders, operat
 clients:
   - {id: playground, name: Playground, redirect_uris: ["http://localhost/cb"], scopes: [openid], apis: [orders]}
   - {id: legacy, name: ${JSON.stringify(script)}, kind: confidential, pkce_exempt: true, redirect_uris: ["https://legacy.example/cb"], backchannel_logout_uri: "https://legacy.example/out", scopes: [openid], apis: []}
+levels: [{name: company, facts: [uv, attested], certification: [fido_l1], models: {allow: [{vendor: Chromium}], deny: [{name: "Old *"}]}}]
+rules: [{name: staff-keys, groups: [staff], level: company, mode: monitor}, {name: hardware-for-administrators, groups: [administrators], level: phrh, mode: enforce, at: [enrolment]}]
 console: {group: administrators, level: ${level}}
 `);
 	return `--trust=${file}`;
@@ -108,7 +110,7 @@ test("an administrator with a hardware key looks at everything, and acts", async
 	await ada.page.getByText("There is no other administrator").waitFor();
 	await shoot(ada.page, "console-refused");
 
-	for (const [section, title] of [["Clients", "Clients"], ["Keys", "Signing keys"], ["Metadata", "Metadata"], ["Record", "Record"]]) {
+	for (const [section, title] of [["Clients", "Clients"], ["Trust", "Trust file"], ["Keys", "Signing keys"], ["Metadata", "Metadata"], ["Record", "Record"]]) {
 		await ada.page.goto(touchstone.issuer + "/console");
 		await ada.page.getByRole("navigation").getByRole("link", { name: section, exact: true }).click();
 		await heading(ada, title);

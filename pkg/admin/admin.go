@@ -72,6 +72,8 @@ func (c *Console) routes() []route {
 		{"GET " + front + "/clients", c.clients},
 		{"GET " + front + "/clients/{id}", c.client},
 		{"GET " + front + "/clients/{id}/preview", c.preview},
+		{"GET " + front + "/trust", c.trustfile},
+		{"GET " + front + "/trust/{id}", c.trusttext},
 		{"GET " + front + "/keys", c.keys},
 		{"GET " + front + "/keys/timeline.svg", c.timeline},
 		{"GET " + front + "/metadata", c.metadata},
@@ -90,7 +92,7 @@ func (c *Console) routes() []route {
 func New(o Options) (*Console, error) {
 	c := &Console{options: o, pages: map[string]*template.Template{}}
 	functions := template.FuncMap{"asset": o.Asset, "base": func() string { return o.Base }, "tab": tabOf, "noun": nounFor, "list": func(b badge) []badge { return []badge{b} }}
-	for _, name := range []string{"overview", "people", "person", "clients", "client", "preview", "keys", "metadata", "record", "entry", "ask", "shown"} {
+	for _, name := range []string{"overview", "people", "person", "clients", "client", "preview", "trust", "keys", "metadata", "record", "entry", "ask", "shown"} {
 		page, err := template.New("frame").Funcs(functions).ParseFS(web.Files, "pages/admin/frame.tmpl", "pages/admin/"+name+".tmpl")
 		if err != nil {
 			return nil, fmt.Errorf("parse page %s of the console: %w", name, err)

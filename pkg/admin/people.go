@@ -42,33 +42,43 @@ func (c *Console) people(v *visit) error {
 		Search, Show string
 		// Model is the AAGUID of a model that they have proved; its name is ModelName.
 		Model, ModelName string
-		Views            []choice
-		People           []personLine
-		Next             string
+		// Lacks is a level of which they have no usable passkey, Group one that they are in.
+		Lacks, Group string
+		Views        []choice
+		People       []personLine
+		Next         string
 		// Anybody says that there is somebody beside what was searched for.
 		Anybody bool
-	}{Search: strings.TrimSpace(in.Get("q")), Show: in.Get("show"), Model: in.Get("model"), Views: views}
+	}{Search: strings.TrimSpace(in.Get("q")), Show: in.Get("show"), Model: in.Get("model"), Lacks: in.Get("lacks"), Group: in.Get("group"), Views: views}
 	if e, ok := c.options.Metadata.Current().With(c.options.Trust().PrivateModels).Lookup(data.Model); ok {
 		data.ModelName = e.Description
 	}
-	rows, err := c.findPeople(v.r.Context(), data.Search, data.Show, data.Model, v.rules.Group, in.Get("after"), in.Get("id"))
+	rows, err := c.findPeople(v.r.Context(), found{data.Search, data.Show, data.Model, data.Lacks, data.Group, v.rules.Group, in.Get("after"), in.Get("id")})
 	if err != nil {
 		return err
 	}
 	if len(rows) > peoplePage {
 		rows = rows[:peoplePage]
 		last := rows[peoplePage-1]
-		data.Next = "?" + url.Values{"q": {data.Search}, "show": {data.Show}, "model": {data.Model}, "after": {last.Name}, "id": {string(last.ID)}}.Encode()
+		data.Next = "?" + url.Values{"q": {data.Search}, "show": {data.Show}, "model": {data.Model}, "lacks": {data.Lacks}, "group": {data.Group}, "after": {last.Name}, "id": {string(last.ID)}}.Encode()
 	}
 	for _, p := range rows {
 		data.People = append(data.People, personLine{p, badgesOf(p, v.rules.Group), v.at(p.UsedAt)})
 	}
-	data.Anybody = data.Search != "" || data.Show != "" || data.Model != ""
+	data.Anybody = data.Search != "" || data.Show != "" || data.Model != "" || data.Lacks != "" || data.Group != ""
 	return v.draw(c, http.StatusOK, "people", frame{Title: "People", Section: "people", Data: data})
 }
 
+// found is what people are found by; empty fields find everybody.
+type found struct {
+	search, show, model, lacks, group string
+	// administrators is the name of their group.
+	administrators     string
+	afterName, afterID string
+}
+
 // findPeople returns one more than stands on a page when there are more.
-func (c *Console) findPeople(ctx context.Context, search, show, model, group, afterName, afterID string) ([]personRow, error) {
+func (c *Console) findPeople(ctx context.Context, f found) ([]personRow, error) {
 	rows, err := c.options.Pool.Query(ctx, `
 		select a.id, a.name, a.display_name, a.status, array(select group_name from account_group g where g.user_id = a.id order by 1) as groups, k.usable, k.paused, k.used_at
 		from account a cross join lateral (
@@ -80,8 +90,10 @@ func (c *Console) findPeople(ctx context.Context, search, show, model, group, af
 			and case $2 when 'one' then a.status = 'active' and k.usable = 1 when 'none' then a.status = 'active' and k.usable = 0 when 'paused' then k.paused > 0
 				when 'suspended' then a.status = 'suspended' when 'administrators' then exists (select from account_group g where g.user_id = a.id and g.group_name = $3) else true end
 			and ($4 = '' or exists (select from credential c where c.user_id = a.id and c.removed_at is null and c.aaguid::text = $4 and 'attested' = any(c.facts)))
+			and ($8 = '' or a.status = 'active' and not exists (select from credential c where c.user_id = a.id and c.removed_at is null and c.quarantined_at is null and $8 = any(c.levels)))
+			and ($9 = '' or exists (select from account_group g where g.user_id = a.id and g.group_name = $9))
 			and ($6 = '' or (lower(a.name), a.id) > (lower($5), $6))
-		order by lower(a.name), a.id limit $7`, search, show, group, model, afterName, afterID, peoplePage+1)
+		order by lower(a.name), a.id limit $7`, f.search, f.show, f.administrators, f.model, f.afterName, f.afterID, peoplePage+1, f.lacks, f.group)
 	if err == nil {
 		var list []personRow
 		if list, err = pgx.CollectRows(rows, pgx.RowToStructByName[personRow]); err == nil {

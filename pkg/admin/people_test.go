@@ -30,7 +30,7 @@ func BenchmarkFindPeople(b *testing.B) {
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := c.findPeople(b.Context(), bb.search, bb.show, "", "administrators", bb.afterName, bb.afterID); err != nil {
+				if _, err := c.findPeople(b.Context(), found{search: bb.search, show: bb.show, administrators: "administrators", afterName: bb.afterName, afterID: bb.afterID}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -430,6 +430,51 @@ func TestThePreviewIsWhatTheClientGets(t *testing.T) {
 	}
 }
 
+func TestTheTrustFileInSentences(t *testing.T) {
+	text := consoleTrust + `levels: [{name: acme, facts: [uv, attested], models: {allow: [{vendor: Acme}], deny: [{name: "Acme Old*"}]}}]
+rules:
+  - {name: staff-keys, groups: [staff, "ops & more"], level: phrh, mode: monitor}
+  - {name: one-group, groups: ["ops & more"], level: acme, mode: warn, from: 2999-01-31}
+`
+	text = strings.Replace(text, "require: {level: phr}", "require: {level: phr}\n    operations: [{name: refund, title: Refund, method: POST, url: /refund, require: {level: acme, scopes: [orders.write], max_age: 5m}}]", 1)
+	d := newDesk(t, func(o *Options) { o.Trust = []byte(text) })
+	root := d.administrator("ada")
+	d.person("bob", true, "staff")
+	carol := d.person("carol", false, "staff", "ops & more")
+	status, _, page := root.get("/console/trust")
+	page = html.UnescapeString(page)
+	if status != 200 {
+		t.Fatalf("%d %s", status, page)
+	}
+	for _, want := range []string{
+		"Members of staff, ops & more must have a passkey of level phrh at enrolment and sign-in. Who has not is noted, and refused nothing.", "1 of 2 people have none",
+		"Who has not is told, and refused from 31 January 2999 on.", "1 of 1 person have none",
+		"Never: name Acme Old* (deny wins over allow)", "Allowed: vendor Acme", "2 of 3 people can",
+		"Asks for a sign-in of the last 5 minutes, level acme, level phr, the scope orders.write.", "2 of 3 people have a passkey for it",
+		"Open to members of administrators with a passkey of level phrh, for 15 minutes after a sign-in.", "one lost key closes it", "applied by server start",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	links := regexp.MustCompile(`/console(/people\?group=[^"]*)`).FindStringSubmatch(page)
+	if links == nil {
+		t.Fatal("no link to those who fall short")
+	}
+	if _, _, people := root.get("/console" + links[1]); !strings.Contains(people, string(carol.user.ID)) || strings.Contains(people, string(root.user.ID)) {
+		t.Errorf("%s shows others: %s", links[1], people)
+	}
+	answer, file := root.do("GET", "/console/trust/1", nil)
+	if file != text || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/plain") {
+		t.Errorf("the text that was in force: %v", answer.Header)
+	}
+	for _, none := range []string{"/console/trust/2", "/console/trust/x", "/console/trust/99999999999999999999"} {
+		if status, _, _ := root.get(none); status != 404 {
+			t.Errorf("%s: %d", none, status)
+		}
+	}
+}
+
 func TestKeysInTheConsole(t *testing.T) {
 	d := newDesk(t, func(o *Options) { o.Development = true })
 	root := d.administrator("ada")
