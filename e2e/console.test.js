@@ -28,7 +28,7 @@ clients:
   - {id: playground, name: Playground, redirect_uris: ["http://localhost/cb"], scopes: [openid], apis: [orders]}
   - {id: legacy, name: ${JSON.stringify(script)}, kind: confidential, pkce_exempt: true, redirect_uris: ["https://legacy.example/cb"], backchannel_logout_uri: "https://legacy.example/out", scopes: [openid], apis: []}
 levels: [{name: company, facts: [uv, attested], certification: [fido_l1], models: {allow: [{vendor: Chromium}], deny: [{name: "Old *"}]}}]
-rules: [{name: staff-keys, groups: [staff], level: company, mode: monitor}, {name: hardware-for-administrators, groups: [administrators], level: phrh, mode: enforce, at: [enrolment]}]
+rules: [{name: staff-keys, groups: [staff], level: company, mode: monitor}, {name: hardware-for-everybody, level: phrh, mode: monitor, at: [sign-in]}]
 console: {group: administrators, level: ${level}}
 `);
 	return `--trust=${file}`;

@@ -186,10 +186,10 @@ func (c *Console) askEmergency(v *visit) (question, error) {
 		Lead: "For a key that was stolen, or may have been. Every key of " + string(alg) + " that has signed leaves the key set now, and the standby signs.",
 		Impact: []string{
 			"Every token that they signed ends, as gateways learn of it. People sign in again, or their applications refresh.",
-			fmt.Sprintf("Gateways may still accept them until %s at the latest, %s from now.", exact(t.Now.Add(keyring.GatewayWindow)), minutes(keyring.GatewayWindow)),
+			fmt.Sprintf("Gateways may still accept them until %s at the latest, %s from now.", exact(t.Now.Add(keyring.GatewayWindow)), span(keyring.GatewayWindow)),
 		},
 		Fields: []field{{Name: "cause", Label: "Why, for the record", Hint: "For example: replica 3 was broken into."},
-			{Name: "fresh", Label: "Distrust the standby as well", Check: true, Hint: fmt.Sprintf("When the sealing key or a server's memory leaked too. A new key signs after %s, and gateways may refuse its tokens until they have fetched it: up to %s.", minutes(keyring.Lease), minutes(keyring.GatewayWindow))}}}
+			{Name: "fresh", Label: "Distrust the standby as well", Check: true, Hint: fmt.Sprintf("When the sealing key or a server's memory leaked too. A new key signs after %s, and gateways may refuse its tokens until they have fetched it: up to %s.", span(keyring.Lease), span(keyring.GatewayWindow))}}}
 	if !ready(t, alg) {
 		q.Problem = "The standby is not known to every gateway yet. Wait, or distrust it as well: then a new key takes over at once."
 	}

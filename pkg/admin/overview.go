@@ -103,7 +103,7 @@ func (c *Console) tellKeys(ctx context.Context, v *visit) ([]sentence, error) {
 		told = append(told, sentence{"bad", p.Text, "/keys", "Keys"})
 	}
 	if len(told) == 0 {
-		text := fmt.Sprintf("%s sign, each with a published successor, and this replica's clock agrees with the database's to %s.", count(len(t.Planned), "key"), count(int(keyring.MaxSkew/time.Second), "second"))
+		text := fmt.Sprintf("%s sign, each with a published successor, and this replica's clock agrees with the database's to %s.", count(len(t.Planned), "key"), span(keyring.MaxSkew))
 		told = append(told, sentence{"good", text, "/keys", "Keys"})
 	}
 	for _, k := range t.Keys {

@@ -178,7 +178,7 @@ func lacks(t *trust.Trust, api trust.API, r trust.Requirement, token claim.Acces
 		words = append(words, "a model that the level "+r.Level+" lists")
 	}
 	if age := now.Sub(time.Unix(token.AuthTime, 0)); r.MaxAge > 0 && age > r.MaxAge {
-		words = append(words, "a sign-in of the last "+minutes(r.MaxAge))
+		words = append(words, "a sign-in of the last "+span(r.MaxAge))
 	}
 	if r.CertificateBound {
 		words = append(words, "a binding to the client's certificate")

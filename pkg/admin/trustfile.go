@@ -128,7 +128,7 @@ func none(texts []string) []string {
 
 func (m *measure) level(l trust.Level) setting {
 	able, all := m.people(nil, nil, []string{l.Name})
-	s := setting{Name: l.Name, Text: strings.Join(kinds(claim.NewFacts(l.Facts...)), "; "), Effect: badge{"", fmt.Sprintf("%d of %s can", able, count(all, "person"))}}
+	s := setting{Name: l.Name, Text: "Shows that " + strings.Join(kinds(claim.NewFacts(l.Facts...)), ", and that ") + ".", Effect: badge{"", fmt.Sprintf("Reached by %d of %s", able, count(all, "person"))}}
 	if able < all {
 		s.To = lacking(l.Name, "")
 	}
@@ -169,10 +169,13 @@ func (m *measure) rule(r trust.Rule, now time.Time) setting {
 		s.Text = must + ". Who has not is refused."
 	}
 	able, all := m.people(r.Groups, nil, []string{r.Level})
-	if s.Effect = (badge{"good", "All " + count(all, "person") + " have one"}); able < all {
-		s.Effect = badge{"bad", fmt.Sprintf("%d of %s have none", all-able, count(all, "person"))}
-	} else {
-		s.To = ""
+	switch {
+	case all == 0:
+		s.Effect, s.To = badge{"", "Concerns nobody now"}, ""
+	case able == all:
+		s.Effect, s.To = badge{"good", "Met by all of " + count(all, "person")}, ""
+	default:
+		s.Effect = badge{"bad", fmt.Sprintf("Not met by %d of %s", all-able, count(all, "person"))}
 	}
 	return s
 }
@@ -200,7 +203,7 @@ func (m *measure) requirement(title string, parts ...trust.Requirement) setting 
 			words = append(words, "the role "+role)
 		}
 		if r.MaxAge > 0 {
-			words = append(words, "a sign-in of the last "+minutes(r.MaxAge))
+			words = append(words, "a sign-in of the last "+span(r.MaxAge))
 		}
 		if r.CertificateBound {
 			words = append(words, "a token bound to the client's certificate")
@@ -212,7 +215,7 @@ func (m *measure) requirement(title string, parts ...trust.Requirement) setting 
 			words = append(words, "an approval of exactly that request")
 		}
 		if r.RateLimit.Calls > 0 {
-			words = append(words, fmt.Sprintf("at most %s in %s", count(r.RateLimit.Calls, "call"), r.RateLimit.Period))
+			words = append(words, fmt.Sprintf("at most %s in %s", count(r.RateLimit.Calls, "call"), span(r.RateLimit.Period)))
 		}
 	}
 	slices.Sort(words)
@@ -221,7 +224,7 @@ func (m *measure) requirement(title string, parts ...trust.Requirement) setting 
 	}
 	s.Text = "Asks for " + strings.Join(words, ", ") + "."
 	able, all := m.people(nil, claim.NewFacts(facts...), levels)
-	s.Effect = badge{"", fmt.Sprintf("%d of %s have a passkey for it", able, count(all, "person"))}
+	s.Effect = badge{"", fmt.Sprintf("In reach of %d of %s", able, count(all, "person"))}
 	if able == 0 && all > 0 {
 		s.Effect.Kind = "bad"
 	}
@@ -231,12 +234,12 @@ func (m *measure) requirement(title string, parts ...trust.Requirement) setting 
 // others tells the settings that are not lists.
 func (m *measure) others(console trust.Console) []setting {
 	able, all := m.people([]string{console.Group}, nil, []string{console.Level})
-	entry := setting{Name: "Console", Text: fmt.Sprintf("Open to members of %s with a passkey of level %s, for %s after a sign-in.", console.Group, console.Level, minutes(console.MaxAge)),
-		Effect: badge{"", fmt.Sprintf("%d of %s can", able, count(all, "member"))}, To: "/people?show=administrators"}
+	entry := setting{Name: "Console", Text: fmt.Sprintf("Open to members of %s with a passkey of level %s, for %s after a sign-in.", console.Group, console.Level, span(console.MaxAge)),
+		Effect: badge{"", fmt.Sprintf("In reach of %d of %s", able, count(all, "member"))}, To: "/people?show=administrators"}
 	if able < 2 {
 		entry.Effect = badge{"bad", entry.Effect.Text + ": one lost key closes it"}
 	}
-	keys := setting{Name: "Signing keys", Text: fmt.Sprintf("Published for %s before they sign, and rotated every %s.", m.t.Keys.PublishAhead, count(int(m.t.Keys.RotateEvery/(24*time.Hour)), "day")), To: "/keys"}
+	keys := setting{Name: "Signing keys", Text: fmt.Sprintf("Published for %s before they sign, and rotated every %s.", span(m.t.Keys.PublishAhead), span(m.t.Keys.RotateEvery)), To: "/keys"}
 	switch m.t.Keys.OnCompromise {
 	case trust.KeysEmergency:
 		keys.Text += " When a model in use is found compromised, every key that has signed is withdrawn."
@@ -245,7 +248,7 @@ func (m *measure) others(console trust.Console) []setting {
 	default:
 		keys.Text += " When a model in use is found compromised, they stay."
 	}
-	grace := setting{Name: "Metadata", Text: fmt.Sprintf("Counts as current for %s after its update was due.", count(int(m.t.MetadataGrace/time.Hour), "hour")), To: "/metadata"}
+	grace := setting{Name: "Metadata", Text: fmt.Sprintf("Counts as current for %s after its update was due.", span(m.t.MetadataGrace)), To: "/metadata"}
 	for _, status := range slices.Sorted(maps.Keys(m.t.Consequences)) {
 		if m.t.Consequences[status] == trust.ConsequenceSuspend {
 			grace.Lists = append(grace.Lists, status+" pauses passkeys of the model")

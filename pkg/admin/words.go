@@ -47,8 +47,18 @@ func apart(t, now time.Time) string {
 	return fmt.Sprintf(form, count(int(d/(24*time.Hour)), "day"))
 }
 
-// minutes writes a duration in minutes.
-func minutes(d time.Duration) string { return count(int(d/time.Minute), "minute") }
+// span writes a duration in the largest unit that does not round it.
+func span(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour && d%(24*time.Hour) == 0:
+		return count(int(d/(24*time.Hour)), "day")
+	case d >= time.Hour && d%time.Hour == 0:
+		return count(int(d/time.Hour), "hour")
+	case d%time.Minute == 0:
+		return count(int(d/time.Minute), "minute")
+	}
+	return count(int(d/time.Second), "second")
+}
 
 // count writes a number with its noun.
 func count(n int, noun string) string { return fmt.Sprintf("%d %s", n, nounFor(n, noun)) }

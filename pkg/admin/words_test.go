@@ -58,3 +58,14 @@ func TestCount(t *testing.T) {
 		}
 	}
 }
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		10 * time.Second: "10 seconds", 90 * time.Second: "90 seconds", time.Minute: "1 minute", 70 * time.Minute: "70 minutes", time.Hour: "1 hour",
+		24 * time.Hour: "24 hours", 7 * 24 * time.Hour: "7 days", 36 * time.Hour: "36 hours",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}

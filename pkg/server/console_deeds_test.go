@@ -447,10 +447,10 @@ rules:
 		t.Fatalf("%d %s", status, page)
 	}
 	for _, want := range []string{
-		"Members of staff, ops & more must have a passkey of level phrh at enrolment and sign-in. Who has not is noted, and refused nothing.", "1 of 2 people have none",
-		"Who has not is told, and refused from 31 January 2999 on.", "1 of 1 person have none",
-		"Never: name Acme Old* (deny wins over allow)", "Allowed: vendor Acme", "2 of 3 people can",
-		"Asks for a sign-in of the last 5 minutes, level acme, level phr, the scope orders.write.", "2 of 3 people have a passkey for it",
+		"Members of staff, ops & more must have a passkey of level phrh at enrolment and sign-in. Who has not is noted, and refused nothing.", "Not met by 1 of 2 people",
+		"Who has not is told, and refused from 31 January 2999 on.", "Not met by 1 of 1 person",
+		"Never: name Acme Old* (deny wins over allow)", "Allowed: vendor Acme", "Reached by 2 of 3 people",
+		"Asks for a sign-in of the last 5 minutes, level acme, level phr, the scope orders.write.", "In reach of 2 of 3 people",
 		"Open to members of administrators with a passkey of level phrh, for 15 minutes after a sign-in.", "one lost key closes it", "applied by server start",
 	} {
 		if !strings.Contains(page, want) {
