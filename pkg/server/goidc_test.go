@@ -11,7 +11,7 @@ import (
 // TestGoOIDCSignsIn drives a client that nobody here wrote: coreos/go-oidc with
 // golang.org/x/oauth2.
 func TestGoOIDCSignsIn(t *testing.T) {
-	w := newWorld(t)
+	w := newWorldOf(t, Options{Trust: []byte(television)})
 	b := w.enrolled()
 	ctx := context.Background()
 	provider, err := oidc.NewProvider(ctx, w.http.URL)
@@ -45,6 +45,25 @@ func TestGoOIDCSignsIn(t *testing.T) {
 	if err != nil || info.Subject != id.Subject {
 		t.Errorf("userinfo %+v, %v", info, err)
 	}
+	// The device flow, with the same library (RFC 8628).
+	tv := oauth2.Config{ClientID: "tv", Endpoint: provider.Endpoint(), Scopes: []string{"openid"}}
+	tv.Endpoint.AuthStyle = oauth2.AuthStyleInParams
+	device, err := tv.DeviceAuth(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, out := b.post("/device/decide", map[string]any{"code": device.UserCode, "approve": true}); status != 200 {
+		t.Fatalf("approve: %d %v", status, out)
+	}
+	device.Interval = 1 // the first poll may come at once
+	connected, err := tv.DeviceAccessToken(ctx, device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := provider.UserInfo(ctx, oauth2.StaticTokenSource(connected)); err != nil || info.Subject != id.Subject {
+		t.Errorf("userinfo of the device %+v, %v", info, err)
+	}
+
 	token.Expiry = token.Expiry.AddDate(-1, 0, 0)
 	fresh, err := config.TokenSource(ctx, token).Token()
 	if err != nil || fresh.RefreshToken == token.RefreshToken {
