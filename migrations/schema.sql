@@ -339,7 +339,7 @@ table notice -- owner: account; what a person is told on their account page unti
   explanation text not null default ''::text
   created_at timestamp with time zone not null
   dismissed_at timestamp with time zone
-  constraint kind_is_known CHECK ((kind = ANY (ARRAY['passkey_lost_standing'::text, 'passkey_gained_standing'::text, 'passkey_suspended'::text, 'passkey_released'::text, 'clone_suspected'::text])))
+  constraint kind_is_known CHECK ((kind = ANY (ARRAY['passkey_added'::text, 'passkey_lost_standing'::text, 'passkey_gained_standing'::text, 'passkey_suspended'::text, 'passkey_released'::text, 'clone_suspected'::text])))
   constraint notice_pkey PRIMARY KEY (id)
   constraint notice_user_id_fkey FOREIGN KEY (user_id) REFERENCES account(id)
   CREATE INDEX notice_by_user ON public.notice USING btree (user_id) WHERE (dismissed_at IS NULL)

@@ -17,6 +17,7 @@ type Kind string
 
 // Kinds of notices.
 const (
+	NoticeAdded          Kind = "passkey_added"
 	NoticeLostStanding   Kind = "passkey_lost_standing"
 	NoticeGainedStanding Kind = "passkey_gained_standing"
 	NoticeSuspended      Kind = "passkey_suspended"

@@ -63,7 +63,11 @@ func (f *Frontend) addFinish(w http.ResponseWriter, r *http.Request) error {
 		if err != nil && !passkey.Consumed(err) {
 			return audit.Event{}, err
 		}
-		return registered(c, session.User.ID, session.ID), err
+		event := registered(c, session.User.ID, session.ID)
+		if err != nil {
+			return event, err
+		}
+		return event, tell(ctx, tx, now, session.User.ID, c, "it was added on this page")
 	})
 	if err != nil {
 		return err

@@ -1,9 +1,11 @@
 package frontend
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -93,7 +95,7 @@ func (f *Frontend) enrolFinish(w http.ResponseWriter, r *http.Request) error {
 		if _, err = account.SpendInvitation(ctx, tx, now, in.Link); err != nil {
 			return audit.Event{}, undone{err}
 		}
-		return event, nil
+		return event, tell(ctx, tx, now, i.User.ID, c, "an enrolment link was used")
 	})
 	if late, ok := err.(undone); ok {
 		err = late.denial
@@ -103,6 +105,16 @@ func (f *Frontend) enrolFinish(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"nickname": c.Nickname, "summary": summary(c), "warning": warning(c.Findings)})
 	return nil
+}
+
+// tell leaves a notice for somebody who had a passkey before: whoever got hold
+// of a link or of an open browser does not stay unnoticed.
+func tell(ctx context.Context, tx pgx.Tx, now time.Time, id account.ID, c passkey.Credential, how string) error {
+	all, err := passkey.Credentials(ctx, tx, id)
+	if err != nil || len(all) < 2 {
+		return err
+	}
+	return account.Notify(ctx, tx, now, id, account.NoticeAdded, c.Nickname, how+" from "+audit.OriginOf(ctx).Address)
 }
 
 // registered is the event of a registration, also of one that was refused.

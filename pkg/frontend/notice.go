@@ -12,6 +12,7 @@ type noticeCard struct{ ID, Text, Explanation, When string }
 // told is what a person reads about each kind of notice, before and after the
 // passkey's name.
 var told = map[account.Kind][2]string{
+	account.NoticeAdded:          {"“", "” was added to your account. If that was not you, remove it, and contact your administrator."},
 	account.NoticeLostStanding:   {"“", "” has lost standing: what is known about its model got worse. Applications that relied on it ask you to sign in again."},
 	account.NoticeGainedStanding: {"“", "” has gained standing: more is known about its model now. Sign in again to use it."},
 	account.NoticeSuspended:      {"“", "” is paused: a problem with its model was reported. Use another passkey, and contact your administrator."},

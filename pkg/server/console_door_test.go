@@ -248,6 +248,7 @@ func TestWhoIsRemovedCannotFinish(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer holder.Rollback(context.Background())
 			if _, err := holder.Exec(t.Context(), `select pg_advisory_xact_lock($1)`, int64(0x7473_6361_646d)); err != nil {
 				t.Fatal(err)
 			}
@@ -271,7 +272,7 @@ func TestWhoIsRemovedCannotFinish(t *testing.T) {
 // untilWaiting returns once somebody waits for an advisory lock.
 func (d *desk) untilWaiting() {
 	d.Helper()
-	for range 10000 {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		var waiting bool
 		if err := d.server.Pool.QueryRow(context.Background(), `select exists (select from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database()))`).Scan(&waiting); err != nil {
 			d.Fatal(err)

@@ -934,6 +934,9 @@ func TestAnotherPasskeyIsAddedByWhoJustSignedIn(t *testing.T) {
 	if status, out := add(spare); status != 200 {
 		t.Fatalf("add: %d %v", status, out)
 	}
+	if _, page := b.do("GET", "/", nil); !strings.Contains(page, "was added to your account") || !strings.Contains(page, "it was added on this page from 127.0.0.1") {
+		t.Error("the person is not told")
+	}
 	if status, out := add(&passkeytest.Authenticator{Attestation: passkeytest.AttestNone, Lie: passkeytest.Lie{NoUV: true}}); status != 400 || out["reason"] != "user_verification_missing" {
 		t.Errorf("a refused one: %d %v", status, out)
 	}
