@@ -14,13 +14,13 @@ import (
 
 // keyFlags open the ring with its sealing key.
 type keyFlags struct {
-	SealingKey string   `default:".touchstone/sealing.key" help:"Sealing key: a FILE, env:NAME, or a PKCS #11 URI (RFC 7512)."`
+	SealingKey string   `help:"Sealing key: a FILE, env:NAME, or a PKCS #11 URI (RFC 7512); by default sealing.key in the state directory." placeholder:"KEY"`
 	Previous   []string `name:"previous-sealing-key" help:"Sealing key that signing keys may still be sealed under." placeholder:"KEY"`
 	databaseFlags
 }
 
 func (f keyFlags) ring(ctx context.Context) (*keyring.Ring, func(), error) {
-	sealer, previous, closeSealers, err := openSealers(f.SealingKey, f.Previous)
+	sealer, previous, closeSealers, err := openSealers(f.sealing(f.SealingKey), f.Previous)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -40,6 +40,15 @@ func (f databaseFlags) url() (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
+// sealing returns where the sealing key is, that of a running touchstone dev
+// when nothing is named.
+func (f databaseFlags) sealing(place string) string {
+	if place == "" {
+		return filepath.Join(f.StateDir, "sealing.key")
+	}
+	return place
+}
+
 // open returns a pool and the record in it.
 func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, *audit.Log, error) {
 	url, err := f.url()
