@@ -81,14 +81,6 @@ func (c *createClient) Run(ctx context.Context, out io.Writer) error {
 	if c.GrantType != nil {
 		client.GrantTypes = c.GrantType
 	}
-	switch {
-	case client.AllowsGrant("authorization_code") && len(client.RedirectURIs) == 0:
-		return fmt.Errorf("a %s client needs --redirect-uri", c.Kind)
-	case (c.AuthMethod == grant.AuthPrivateKeyJWT) != (c.JWKSURI != ""):
-		return fmt.Errorf("private_key_jwt and --jwks-uri belong together")
-	case c.PKCEExempt && client.Kind != grant.Confidential:
-		return fmt.Errorf("--pkce-exempt is for confidential clients")
-	}
 	return c.secret(ctx, out, audit.ClientCreated, c.ID, func(tx pgx.Tx) (secret.Value, error) { return grant.CreateClient(ctx, tx, client) })
 }
 

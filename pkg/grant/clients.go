@@ -113,15 +113,13 @@ func (c *Clients) Watch(ctx context.Context, log zerolog.Logger) {
 // ErrClientExists is returned when the id of a new client is taken.
 var ErrClientExists = errors.New("a client with this id already exists")
 
-// CreateClient registers an operator's client inside the act that records it.
-// Its redirect URIs must pass trust.CheckRedirectURI.
+// CreateClient registers an operator's client inside the act that records it. The
+// error is a Misregistered when it may not be, ErrClientExists when its id is taken.
 // For confidential and workload clients it makes a secret, returned once.
 func CreateClient(ctx context.Context, tx pgx.Tx, c Client) (secret.Value, error) {
 	var s secret.Value
-	for _, uri := range slices.Concat(c.RedirectURIs, c.PostLogoutRedirectURIs) {
-		if err := trust.CheckRedirectURI(uri); err != nil {
-			return s, err
-		}
+	if err := c.check(); err != nil {
+		return s, err
 	}
 	c.SecretDigests = [][]byte{}
 	if c.Kind != Public && c.Settings.AuthMethod != AuthPrivateKeyJWT {

@@ -116,6 +116,15 @@ func CheckRedirectURI(uri string) error {
 	return nil
 }
 
+// CheckRemoteURL returns an error that says why a client's own address may not be
+// registered, by the trust file's rule, or nil.
+func CheckRemoteURL(uri string) error {
+	if wrong := remoteURL(uri); wrong != "" {
+		return fmt.Errorf("address %q %s", uri, wrong)
+	}
+	return nil
+}
+
 // redirectURI accepts what may be registered (RFC 9700 section 4.1.1): https,
 // http on a loopback host (RFC 8252 section 7.3), or a private-use scheme with
 // a dot (RFC 8252 section 7.1). No fragment, no userinfo, no wildcard.
