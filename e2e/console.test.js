@@ -116,6 +116,27 @@ test("an administrator with a hardware key looks at everything, and acts", async
 		await heading(ada, title);
 		await shoot(ada.page, "console-" + section.toLowerCase());
 	}
+	await ada.page.goto(touchstone.issuer + "/console/clients");
+	await ada.page.getByRole("link", { name: "Register a client" }).click();
+	await ada.page.getByLabel("client_id").fill("shop");
+	await ada.page.getByLabel("Name that people read").fill("Shop");
+	await ada.page.getByLabel("Kind", { exact: true }).selectOption("confidential");
+	await ada.page.getByRole("button", { name: "Register the client" }).click();
+	await ada.page.getByText("needs a redirect URI").waitFor();
+	assert.equal(await ada.page.evaluate(() => document.activeElement.getAttribute("role")), "alert", "the problem has no focus");
+	await shoot(ada.page, "console-register");
+	await ada.page.getByLabel("Redirect URIs").fill("https://shop.example/cb");
+	await ada.page.getByRole("checkbox", { name: /openid/ }).check();
+	await ada.page.getByRole("button", { name: "Register the client" }).click();
+	await ada.page.getByText("kept only as a hash").waitFor();
+	await ada.page.getByRole("link", { name: "I have put it where it belongs" }).click();
+	await ada.page.getByRole("link", { name: "Preview a token" }).click();
+	await ada.page.getByText("may call no API").waitFor();
+	await ada.page.goto(touchstone.issuer + "/console/clients/playground/preview");
+	await ada.page.getByLabel("Person").fill("Ada");
+	await ada.page.keyboard.press("Enter");
+	await ada.page.getByText('"acr": "company"').waitFor();
+	await shoot(ada.page, "console-preview");
 	await ada.page.goto(touchstone.issuer + "/console/clients/legacy");
 	await ada.page.getByText("This client is exempt from PKCE").waitFor();
 	await shoot(ada.page, "console-client");

@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,12 +22,33 @@ type deed struct {
 	do func(*visit, pgx.Tx) (audit.Event, error)
 	// run happens in acts of its own; it stands in place of do.
 	run func(*visit) error
+	// after, when not nil, follows once it is done.
+	after func(*visit)
 	// show, when not nil, is drawn in place of going back: what is seen once.
 	show func(*visit) *shown
-	// lasting marks a deed that asks for no fresh sign-in: it can be undone at will.
-	lasting bool
 	// done names what the page says afterwards, in outcomes.
 	done string
+}
+
+// deeds lists everything that can be done.
+func (c *Console) deeds() []deed {
+	return []deed{
+		{pattern: "/new/person", ask: c.askInvitePerson, do: c.invitePerson, show: c.showLink},
+		{pattern: "/people/{id}/invite", ask: c.askInvite, do: c.invite, show: c.showLink},
+		{pattern: "/people/{id}/invite/withdraw", ask: c.askWithdraw, do: c.withdraw, done: "uninvited"},
+		{pattern: "/people/{id}/suspend", ask: c.askSuspend, do: c.suspend, done: "suspended"},
+		{pattern: "/people/{id}/resume", ask: c.askResume, do: c.resume, done: "resumed"},
+		{pattern: "/people/{id}/groups", ask: c.askGroups, do: c.group, done: "grouped"},
+		{pattern: "/people/{id}/signout", ask: c.askSignOut, do: c.signOut, done: "signed-out"},
+		{pattern: "/people/{id}/sessions/{session}/end", ask: c.askEnd, do: c.end, done: "ended"},
+		{pattern: "/people/{id}/passkeys/{passkey}/release", ask: c.askRelease, do: c.release, done: "released"},
+		{pattern: "/people/{id}/passkeys/{passkey}/remove", ask: c.askRemove, do: c.remove, done: "removed"},
+		{pattern: "/new/client", ask: c.askClient, do: c.registerClient, after: c.reload, show: c.showClient},
+		{pattern: "/clients/{id}/secret", ask: c.askSecret, do: c.rotateSecret, after: c.reload, show: c.showSecret},
+		{pattern: "/clients/{id}/delete", ask: c.askDelete, do: c.deleteClient, after: c.reload, done: "deleted"},
+		{pattern: "/keys/{algorithm}/rotate", ask: c.askRotate, run: c.rotate, done: "rotated"},
+		{pattern: "/keys/{algorithm}/emergency", ask: c.askEmergency, run: c.emergency, done: "withdrawn"},
+	}
 }
 
 // question is what a page asks before something is done.
@@ -47,12 +69,18 @@ type question struct {
 // field is one input of a form.
 type field struct {
 	Name, Label, Hint, Value string
-	// Choices makes it a list, Check a box to tick.
-	Choices []choice
-	Check   bool
+	// Choices makes it a list of which one is chosen, or with Many any; Check makes
+	// it a box to tick.
+	Choices     []choice
+	Many, Check bool
+	// Chosen are those of Many that were chosen.
+	Chosen []string
 }
 
 type choice struct{ Value, Text string }
+
+// Has reports whether a value was chosen.
+func (f field) Has(value string) bool { return slices.Contains(f.Chosen, value) }
 
 // shown is a page with something that is seen once.
 type shown struct {
@@ -92,7 +120,7 @@ var outcomes = map[string]string{
 // ask draws the page that asks.
 func (c *Console) ask(d deed) func(*visit) error {
 	return func(v *visit) error {
-		if err := d.fresh(v); err != nil {
+		if err := v.fresh(); err != nil {
 			return err
 		}
 		q, err := d.ask(v)
@@ -103,17 +131,10 @@ func (c *Console) ask(d deed) func(*visit) error {
 	}
 }
 
-func (d deed) fresh(v *visit) error {
-	if d.lasting {
-		return nil
-	}
-	return v.fresh()
-}
-
 // carryOut does what a form says, and goes back.
 func (c *Console) carryOut(d deed) func(*visit) error {
 	return func(v *visit) error {
-		if err := d.fresh(v); err != nil {
+		if err := v.fresh(); err != nil {
 			return err
 		}
 		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
@@ -133,12 +154,15 @@ func (c *Console) carryOut(d deed) func(*visit) error {
 		switch {
 		case errors.As(err, &p):
 			q.Problem = string(p)
-			for i := range q.Fields {
-				q.Fields[i].Value = v.r.PostForm.Get(q.Fields[i].Name)
+			for i, f := range q.Fields {
+				q.Fields[i].Value, q.Fields[i].Chosen = v.r.PostForm.Get(f.Name), v.r.PostForm[f.Name]
 			}
 			return v.draw(c, http.StatusUnprocessableEntity, "ask", frame{Title: q.Title, Section: q.Section, Data: q})
 		case err != nil:
 			return err
+		}
+		if d.after != nil {
+			d.after(v)
 		}
 		if d.show != nil {
 			s := d.show(v)

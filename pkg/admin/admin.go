@@ -91,7 +91,7 @@ func (c *Console) routes() []route {
 // New parses every page and returns the console.
 func New(o Options) (*Console, error) {
 	c := &Console{options: o, pages: map[string]*template.Template{}}
-	functions := template.FuncMap{"asset": o.Asset, "base": func() string { return o.Base }, "tab": tabOf, "noun": nounFor, "list": func(b badge) []badge { return []badge{b} }}
+	functions := template.FuncMap{"asset": o.Asset, "base": func() string { return o.Base }, "tab": tabOf, "noun": nounFor, "at": clientAt, "client": func(id string) string { return clientAt(grant.ClientID(id)) }, "list": func(b badge) []badge { return []badge{b} }}
 	for _, name := range []string{"overview", "people", "person", "clients", "client", "preview", "trust", "keys", "metadata", "record", "entry", "ask", "shown"} {
 		page, err := template.New("frame").Funcs(functions).ParseFS(web.Files, "pages/admin/frame.tmpl", "pages/admin/"+name+".tmpl")
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -203,7 +204,7 @@ func (c *Console) askSecret(v *visit) (question, error) {
 	if err != nil || !keepsSecret(k) {
 		return question{}, notNow(err, "%s keeps no secret", k.ID)
 	}
-	q := question{Section: "clients", Back: "/clients/" + string(k.ID), Title: "A new secret for " + k.Name, Button: "Make a new secret",
+	q := question{Section: "clients", Back: clientAt(k.ID), Title: "A new secret for " + k.Name, Button: "Make a new secret",
 		Lead:   "It is shown once. The one in use stays valid beside it, so that nothing stops while you roll the new one out.",
 		Impact: []string{"When every instance has the new one, rotate again: that drops the old one."}}
 	switch len(k.SecretDigests) {
@@ -215,6 +216,9 @@ func (c *Console) askSecret(v *visit) (question, error) {
 	}
 	return q, nil
 }
+
+// clientAt is where a client's page is, below the console's front. An id may be a URL.
+func clientAt(id grant.ClientID) string { return "/clients/" + url.PathEscape(string(id)) }
 
 // keepsSecret reports whether a client proves itself with a secret.
 func keepsSecret(k grant.Client) bool {
@@ -229,9 +233,8 @@ func (c *Console) rotateSecret(v *visit, tx pgx.Tx) (audit.Event, error) {
 }
 
 func (c *Console) showSecret(v *visit) *shown {
-	c.reload(v)
 	return &shown{Section: "clients", Title: "The new secret of " + v.r.PathValue("id"), Lead: "It is shown this once and kept only as a hash.", Label: "Client secret",
-		Text: v.made.Reveal(), Back: "/clients/" + v.r.PathValue("id"), Notes: []string{"Put it where the client reads it, and nowhere else.", "When every instance has it, rotate again to drop the old one."}}
+		Text: v.made.Reveal(), Back: clientAt(grant.ClientID(v.r.PathValue("id"))), Notes: []string{"Put it where the client reads it, and nowhere else.", "When every instance has it, rotate again to drop the old one."}}
 }
 
 // reload brings the registry of this replica up to date at once; the others

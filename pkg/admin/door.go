@@ -16,6 +16,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/denial"
+	"github.com/touchstone-id/touchstone/pkg/grant"
 	"github.com/touchstone-id/touchstone/pkg/secret"
 	"github.com/touchstone-id/touchstone/pkg/signin"
 	"github.com/touchstone-id/touchstone/pkg/trust"
@@ -34,8 +35,9 @@ type visit struct {
 	now     time.Time
 	// made is what the act made that is shown once.
 	made secret.Value
-	// user is the person it is for.
-	user account.User
+	// user is the person, client the client that it is for.
+	user   account.User
+	client grant.Client
 }
 
 // errSignIn sends the administrator to the sign-in page, and from there back.

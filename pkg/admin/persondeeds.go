@@ -18,26 +18,6 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/signin"
 )
 
-// deeds lists everything that can be done.
-func (c *Console) deeds() []deed {
-	return []deed{
-		{pattern: "/new/person", ask: c.askInvitePerson, do: c.invitePerson, show: c.showLink},
-		{pattern: "/people/{id}/invite", ask: c.askInvite, do: c.invite, show: c.showLink},
-		{pattern: "/people/{id}/invite/withdraw", ask: c.askWithdraw, do: c.withdraw, done: "uninvited"},
-		{pattern: "/people/{id}/suspend", ask: c.askSuspend, do: c.suspend, done: "suspended"},
-		{pattern: "/people/{id}/resume", ask: c.askResume, do: c.resume, done: "resumed"},
-		{pattern: "/people/{id}/groups", ask: c.askGroups, do: c.group, done: "grouped"},
-		{pattern: "/people/{id}/signout", ask: c.askSignOut, do: c.signOut, done: "signed-out"},
-		{pattern: "/people/{id}/sessions/{session}/end", ask: c.askEnd, do: c.end, done: "ended"},
-		{pattern: "/people/{id}/passkeys/{passkey}/release", ask: c.askRelease, do: c.release, done: "released"},
-		{pattern: "/people/{id}/passkeys/{passkey}/remove", ask: c.askRemove, do: c.remove, done: "removed"},
-		{pattern: "/clients/{id}/secret", ask: c.askSecret, do: c.rotateSecret, show: c.showSecret},
-		{pattern: "/clients/{id}/delete", ask: c.askDelete, do: c.deleteClient, done: "deleted"},
-		{pattern: "/keys/{algorithm}/rotate", ask: c.askRotate, run: c.rotate, done: "rotated"},
-		{pattern: "/keys/{algorithm}/emergency", ask: c.askEmergency, run: c.emergency, done: "withdrawn"},
-	}
-}
-
 // of begins a question about a person.
 func of(u account.User) question {
 	return question{Section: "people", Back: "/people/" + string(u.ID)}

@@ -65,9 +65,7 @@ type line struct {
 	Text    string
 	Refused bool
 	Why     string
-	// Person and Client are what to look at; empty when the entry names none.
-	Person, Client string
-	Details        []choice
+	Details []choice
 }
 
 // lines tells entries in words, with today's names.
@@ -82,7 +80,7 @@ func (c *Console) lines(ctx context.Context, v *visit, entries []audit.Entry) ([
 	}
 	var list []line
 	for _, e := range entries {
-		l := line{ID: e.ID, At: v.when(e.At), Text: c.story(e, names), Person: e.UserID, Client: e.ClientID}
+		l := line{ID: e.ID, At: v.when(e.At), Text: c.story(e, names)}
 		if e.Reason != "" {
 			l.Refused, l.Why = true, e.Reason.Text().Title
 			if !e.Reason.Known() {

@@ -18,6 +18,8 @@ func TestASignInLeadsNowhereButTheConsole(t *testing.T) {
 		{"its front", "/console", "/console", on},
 		{"a page of it", "/console/people/abc/suspend", "/console/people/abc/suspend", on},
 		{"with a search", "/console/people?q=ada", "/console/people?q=ada", on},
+		{"an id with a slash", "/console/clients/a%2fb", "/console/clients/a%2fb", on},
+		{"a raw path that is another", "/console/%2e/people", "", on},
 		{"there is no console", "/console", "", trust.Empty()},
 		{"nothing", "", "", on},
 		{"another page", "/account", "", on},

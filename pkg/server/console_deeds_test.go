@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/audit/record"
 	"github.com/touchstone-id/touchstone/pkg/grant"
 	"github.com/touchstone-id/touchstone/pkg/passkey"
+	"github.com/touchstone-id/touchstone/pkg/secret"
 )
 
 // shown finds what a page shows to be copied.
@@ -384,6 +386,57 @@ func TestClientsInTheConsole(t *testing.T) {
 	}
 	if _, _, page := root.get("/console"); !strings.Contains(page, "1 logout could not be delivered") {
 		t.Error("the overview does not tell of it")
+	}
+}
+
+func TestRegisteringAClient(t *testing.T) {
+	d := newDesk(t)
+	root := d.administrator("ada")
+	for _, tt := range []struct {
+		name, want string
+		fields     []string
+	}{
+		{"nothing", "a client_id has", []string{"kind", "public"}},
+		{"no redirect URI", "needs a redirect URI", []string{"id", "shop", "name", "Shop", "kind", "public"}},
+		{"a script", "must be https", []string{"id", "shop", "name", "Shop", "kind", "public", "redirect_uris", "javascript:alert(1)"}},
+		{"a kind that is none", "public, confidential or a workload", []string{"id", "shop", "name", "Shop", "kind", "root", "redirect_uris", "https://shop.test/cb"}},
+		{"a scope of nobody's", "The trust file knows no such", []string{"id", "shop", "name", "Shop", "kind", "public", "redirect_uris", "https://shop.test/cb", "scopes", "admin"}},
+		{"an API of nobody's", "The trust file knows no such", []string{"id", "shop", "name", "Shop", "kind", "public", "redirect_uris", "https://shop.test/cb", "apis", "https://evil.test"}},
+		{"an id that is taken", "is taken", []string{"id", "web", "name", "Shop", "kind", "public", "redirect_uris", "https://shop.test/cb"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			status, _, page := root.submit("/console/new/client", tt.fields...)
+			if status != 422 || !strings.Contains(html.UnescapeString(page), tt.want) {
+				t.Errorf("%d %s", status, page)
+			}
+		})
+	}
+	if d.acted() != 0 {
+		t.Error("something of it stayed")
+	}
+	id := "https://shop.test/id"
+	status, _, page := root.submit("/console/new/client", "id", id, "name", "Shop", "kind", "confidential", "redirect_uris", "https://shop.test/cb https://shop.test/cb2", "scopes", "openid", "apis", resource, "first_party", "yes")
+	found := shown.FindStringSubmatch(page)
+	if status != 200 || found == nil {
+		t.Fatalf("%d %s", status, page)
+	}
+	client, ok := d.server.Clients.Get(grant.ClientID(id))
+	if !ok || !client.SecretMatches(secret.Of(found[1])) || len(client.RedirectURIs) != 2 || !client.Settings.FirstParty || !client.AllowsAudience(resource) || client.AllowsScope("profile") {
+		t.Errorf("registered as %+v", client)
+	}
+	// An id with slashes has a page, deeds and a way back.
+	at := "/console/clients/" + url.PathEscape(id)
+	if status, _, page := root.get(at); status != 200 || !strings.Contains(page, ">Shop<") {
+		t.Errorf("its page: %d", status)
+	}
+	if _, _, list := root.get("/console/clients"); !strings.Contains(list, at) {
+		t.Error("the list leads elsewhere")
+	}
+	if status, location, _ := root.submit(at + "/delete"); status != 303 || location != "/console/clients?done=deleted" {
+		t.Errorf("delete: %d %s", status, location)
+	}
+	if status, _, _ := root.get(at); status != 404 || d.acted() != 2 {
+		t.Errorf("afterwards: %d, %d acts", status, d.acted())
 	}
 }
 
