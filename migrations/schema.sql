@@ -95,8 +95,6 @@ table audit_leaf -- owner: audit; the place of each entry in the log, its leaf h
   CREATE UNIQUE INDEX audit_leaf_pkey ON public.audit_leaf USING btree (index)
 table audit_pending -- owner: audit; entries that have no place in the log yet
   entry_id uuid not null
-  constraint audit_pending_pkey PRIMARY KEY (entry_id)
-  CREATE UNIQUE INDEX audit_pending_pkey ON public.audit_pending USING btree (entry_id)
 table audit_signer -- owner: audit; the name and public key of the log; the private key is a sealed secret
   one boolean not null default true
   name text not null

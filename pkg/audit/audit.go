@@ -94,10 +94,8 @@ func write(ctx context.Context, tx pgx.Tx, e Event, denied *denial.Error) error 
 		e.Session = o.Session
 	}
 	return postgres.Later(ctx, tx, "write audit entry", `
-		with e as (
-			insert into audit_entry (id, action, outcome, reason, user_id, actor, client_id, credential, session, grant_id, address, correlation, details)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning id
-		)
-		insert into audit_pending select id from e`,
+		with waiting as (insert into audit_pending values ($1))
+		insert into audit_entry (id, action, outcome, reason, user_id, actor, client_id, credential, session, grant_id, address, correlation, details)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 		id, e.Action, outcome, reason, e.UserID, o.Actor, e.ClientID, e.Credential, e.Session, e.GrantID, o.Address, o.Correlation, details)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
@@ -21,7 +22,7 @@ const (
 	// sequenceEvery is the pause between batches when there is nothing to do.
 	sequenceEvery = time.Second
 	// sequenceBatch bounds how many entries get their place in one transaction.
-	sequenceBatch = 2000
+	sequenceBatch = 4_000
 )
 
 // stored is an entry with what its leaf and its personal part need.
@@ -95,17 +96,9 @@ func (s *Sequencer) Step(ctx context.Context) (int, error) {
 	return n, nil
 }
 
+// batch takes up to sequenceBatch of the entries that wait.
 func (s *Sequencer) batch(ctx context.Context, tx pgx.Tx) (int, error) {
-	rows, err := tx.Query(ctx, `
-		select e.id::text, e.at, e.action, e.outcome, e.reason, e.user_id, e.actor, e.client_id, e.credential, e.session, e.grant_id, e.address, e.correlation, e.details, e.salt, e.erased_at is not null
-		from audit_pending p join audit_entry e on e.id = p.entry_id order by e.at, e.id limit $1`, sequenceBatch)
-	if err != nil {
-		return 0, err
-	}
-	entries, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (stored, error) {
-		var e stored
-		return e, r.Scan(e.targets()...)
-	})
+	entries, err := take(ctx, tx)
 	if err != nil || len(entries) == 0 {
 		return 0, err
 	}
@@ -114,19 +107,16 @@ func (s *Sequencer) batch(ctx context.Context, tx pgx.Tx) (int, error) {
 		return 0, err
 	}
 	tree := newTree(ctx, tx, before)
-	indexes, ids, hashes, commitments := make([]int64, len(entries)), make([]string, len(entries)), make([][]byte, len(entries)), make([][]byte, len(entries))
-	for i, e := range entries {
-		leaf, _ := e.leaf()
-		h := leaf.Hash()
-		indexes[i], ids[i], hashes[i], commitments[i] = tree.size, e.ID, h[:], leaf.Personal
-		if err := tree.add(h); err != nil {
+	for _, e := range entries {
+		if err := tree.add(e.hash); err != nil {
 			return 0, err
 		}
 	}
-	if _, err := tx.Exec(ctx, `insert into audit_leaf (index, entry_id, hash, personal) select * from unnest($1::bigint[], $2::uuid[], $3::bytea[], $4::bytea[])`, indexes, ids, hashes, commitments); err != nil {
-		return 0, err
-	}
-	if _, err := tx.Exec(ctx, `delete from audit_pending where entry_id = any($1::uuid[])`, ids); err != nil {
+	places := pgx.CopyFromSlice(len(entries), func(i int) ([]any, error) {
+		e := &entries[i]
+		return []any{before.Size + int64(i), e.id, e.hash[:], e.personal}, nil
+	})
+	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"audit_leaf"}, []string{"index", "entry_id", "hash", "personal"}, places); err != nil {
 		return 0, err
 	}
 	if err := tree.store(ctx, tx, before.Size); err != nil {
@@ -142,6 +132,41 @@ func (s *Sequencer) batch(ctx context.Context, tx pgx.Tx) (int, error) {
 	}
 	_, err = tx.Exec(ctx, `insert into audit_checkpoint (size, root, note, signed_at) values ($1, $2, $3, $4)`, tree.size, root[:], string(signed), s.now())
 	return len(entries), err
+}
+
+// waiting is an entry that has no place yet, reduced to what its place says.
+type waiting struct {
+	id       uuid.UUID
+	hash     tlog.Hash
+	personal []byte
+}
+
+// take takes entries off the list of those that wait, in the order of their
+// times. It is one statement whose cost does not grow with what waits beyond, and
+// entries are hashed as they arrive, so that they are not all in memory.
+func take(ctx context.Context, tx pgx.Tx) ([]waiting, error) {
+	rows, err := tx.Query(ctx, `
+		with taken as (
+			delete from audit_pending where ctid = any(array(select ctid from audit_pending limit $1)) returning entry_id
+		)
+		select e.id::text, e.at, e.action, e.outcome, e.reason, e.user_id, e.actor, e.client_id, e.credential, e.session, e.grant_id, e.address, e.correlation, e.details, e.salt, e.erased_at is not null
+		from taken join audit_entry e on e.id = taken.entry_id order by e.at, e.id`, sequenceBatch)
+	if err != nil {
+		return nil, err
+	}
+	var entries []waiting
+	var e stored
+	_, err = pgx.ForEachRow(rows, e.targets(), func() error {
+		id, err := uuid.Parse(e.ID)
+		if err != nil {
+			return err
+		}
+		leaf, _ := e.leaf()
+		entries = append(entries, waiting{id, leaf.Hash(), leaf.Personal})
+		e.Details = nil // or the next row's would be added to them
+		return nil
+	})
+	return entries, err
 }
 
 // head returns the newest checkpoint; before the first, that of an empty log.

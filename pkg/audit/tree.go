@@ -70,19 +70,17 @@ func (t *tree) add(leaf tlog.Hash) error {
 
 // store writes the tiles that grew since the tree had this size.
 func (t *tree) store(ctx context.Context, tx pgx.Tx, since int64) error {
+	var b pgx.Batch
 	for _, tile := range tlog.NewTiles(tileHeight, since, t.size) {
 		data, err := tlog.ReadTileData(tile, t)
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `
+		b.Queue(`
 			insert into audit_tile (level, n, data) values ($1, $2, $3)
 			on conflict (level, n) do update set data = excluded.data where octet_length(audit_tile.data) < octet_length(excluded.data)`, tile.L, tile.N, data)
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return tx.SendBatch(ctx, &b).Close()
 }
 
 // tiles reads tiles from the database.

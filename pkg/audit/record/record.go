@@ -67,8 +67,10 @@ func canonical(v any) []byte {
 
 // Commit returns the commitment to a personal part under a salt.
 func Commit(salt []byte, p Personal) []byte {
-	sum := sha256.Sum256(append(append([]byte(nil), salt...), canonical(p)...))
-	return sum[:]
+	h := sha256.New()
+	h.Write(salt)
+	h.Write(canonical(p))
+	return h.Sum(nil)
 }
 
 // Bytes is the leaf's canonical form.
