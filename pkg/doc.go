@@ -12,7 +12,7 @@
 //	5 stories      signin fleet
 //	6 edges        provider frontend admin evidence apim (apim/expr)
 //	7              gateway
-//	8              server
+//	8              server sandbox
 //
 // Foreign vocabularies have doors: zitadel/oidc in provider, go-webauthn in
 // passkey, gorilla/sessions in signin, html/template in frontend and admin, pgx in

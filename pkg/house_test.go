@@ -28,7 +28,7 @@ const module = "github.com/touchstone-id/touchstone/"
 // floors says on which floor each package stands. A package that is not here fails.
 var floors = map[string]int{
 	"claim": 0, "denial": 0, "secret": 0, "trust": 1, "postgres": 1, "audit": 2, "account": 3, "keyring": 3, "grant": 3, "attest": 3,
-	"passkey": 4, "signin": 5, "fleet": 5, "evidence": 6, "admin": 6, "provider": 6, "frontend": 6, "apim": 6, "gateway": 7, "server": 8,
+	"passkey": 4, "signin": 5, "fleet": 5, "evidence": 6, "admin": 6, "provider": 6, "frontend": 6, "apim": 6, "gateway": 7, "server": 8, "sandbox": 8,
 }
 
 // allowed are imports between siblings that the design names: grant freezes
@@ -44,10 +44,10 @@ var doors = map[string][]string{
 	"github.com/jackc/pgx":            {"postgres", "audit", "account", "keyring", "grant", "attest", "passkey", "signin", "fleet", "evidence", "frontend", "admin", "provider", "server"},
 	"github.com/jackc/tern":           {"postgres"},
 	"github.com/alecthomas/kong":      {},
-	"github.com/go-jose/go-jose":      {"keyring", "gateway", "attest", "passkey", "provider"},
+	"github.com/go-jose/go-jose":      {"keyring", "gateway", "attest", "passkey", "provider", "sandbox"},
 	"github.com/fxamacker/cbor":       {"passkey"},
 	"github.com/ThalesGroup/crypto11": {"keyring"},
-	"net/http":                        {"attest", "audit", "provider", "frontend", "admin", "gateway", "server", "signin", "denial", "apim"},
+	"net/http":                        {"attest", "audit", "provider", "frontend", "admin", "gateway", "server", "signin", "denial", "apim", "sandbox"},
 	"github.com/gorilla/securecookie": {"signin"},
 }
 

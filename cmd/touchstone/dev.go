@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/passkey"
 	"github.com/touchstone-id/touchstone/pkg/postgres"
 	"github.com/touchstone-id/touchstone/pkg/postgres/private"
+	"github.com/touchstone-id/touchstone/pkg/sandbox"
 	"github.com/touchstone-id/touchstone/pkg/server"
 	"github.com/touchstone-id/touchstone/pkg/trust"
 )
@@ -93,8 +95,26 @@ func (c *devCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	sample, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer sample.Close()
+	bench := issuer + frontend.BenchPath
+	configured, err := renderGateway(t, issuer, bench, filepath.Join(state, "policies"), "http://"+sample.Addr().String())
+	if err != nil {
+		return err
+	}
+	g, err := gateway.New(configured, gateway.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	tokens, err := sandbox.New(sandbox.Options{Issuer: bench, Gateway: gatewayURL, Policies: g, Trust: t})
+	if err != nil {
+		return err
+	}
 	s, err := server.New(ctx, server.Options{Issuer: issuer, DatabaseURL: database, SealingKey: key, TrustName: c.trustName(), Trust: text, ApplyTrust: true, Development: true,
-		Metadata: metadata, Anchors: anchors, Sinks: c.sinks(), Log: log, Playground: playground(t, gatewayURL)})
+		Metadata: metadata, Anchors: anchors, Sinks: c.sinks(), Log: log, Playground: playground(t, gatewayURL, tokens.Handler(frontend.BenchPath))})
 	if err != nil {
 		return err
 	}
@@ -109,19 +129,6 @@ func (c *devCommand) Run(ctx context.Context, out io.Writer) (err error) {
 		return fmt.Errorf("%w: choose another with --gateway-port", err)
 	}
 	defer front.Close()
-	sample, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	defer sample.Close()
-	configured, err := renderGateway(t, issuer, filepath.Join(state, "policies"), "http://"+sample.Addr().String())
-	if err != nil {
-		return err
-	}
-	g, err := gateway.New(configured, gateway.Options{Log: log})
-	if err != nil {
-		return err
-	}
 	if err := c.greet(ctx, out, s, issuer, gatewayURL); err != nil {
 		return err
 	}
@@ -191,38 +198,51 @@ func (c *devCommand) trustName() string {
 	return filepath.Base(c.Trust)
 }
 
-// playground offers the first API of the trust file to the first public client.
-func playground(t *trust.Trust, gatewayURL string) *frontend.Playground {
+// playground offers the first API of the trust file to the first public client,
+// and every API to the bench.
+func playground(t *trust.Trust, gatewayURL string, bench http.Handler) *frontend.Playground {
 	if len(t.APIs) == 0 || len(t.Clients) == 0 {
 		return nil
 	}
 	api, client := t.APIs[0], t.Clients[0]
-	p := &frontend.Playground{ClientID: client.ID, Gateway: gatewayURL, Resource: api.Audience, Scopes: client.Scopes}
+	p := &frontend.Playground{ClientID: client.ID, Gateway: gatewayURL, Resource: api.Audience, Scopes: client.Scopes, Bench: bench}
+	for _, f := range sandbox.Flaws() {
+		p.Flaws = append(p.Flaws, frontend.PlaygroundFlaw{Name: f.Name, Title: f.Title, Meaning: f.Meaning})
+	}
+	for _, a := range t.APIs {
+		for _, o := range a.Operations {
+			p.Targets = append(p.Targets, frontend.PlaygroundTarget{API: a.Name, Operation: o.Name, Title: strings.TrimPrefix(a.Title+": ", ": ") + o.Title})
+		}
+	}
 	for _, o := range api.Operations {
 		needs := []string{}
 		for _, f := range t.Wanted(trust.Requirement{Facts: append(t.Wanted(api.Require), t.Wanted(o.Require)...)}) {
 			needs = append(needs, string(f))
 		}
 		p.Operations = append(p.Operations, frontend.PlaygroundOperation{Title: o.Title, Method: o.Method,
-			Path: api.Path + strings.ReplaceAll(o.URLTemplate, "{id}", "1001"), Needs: strings.Join(needs, ", ")})
+			Path: api.Path + sandbox.Example(o.URLTemplate), Needs: strings.Join(needs, ", ")})
 	}
 	return p
 }
 
 // renderGateway writes the policies that the trust file means and the
-// configuration of a gateway that runs them.
-func renderGateway(t *trust.Trust, issuer, dir, backend string) (gateway.Config, error) {
-	files := map[string]string{}
-	if err := writePolicies(t, issuer, dir, files); err != nil {
-		return gateway.Config{}, err
-	}
+// configuration of a gateway that runs them. Each API is there twice: believing
+// the issuer, and under a path of its own believing the bench, whose tokens then
+// fail for nothing but their flaws.
+func renderGateway(t *trust.Trust, issuer, bench, dir, backend string) (gateway.Config, error) {
 	c := gateway.Config{Trace: true}
-	for _, a := range t.APIs {
-		api := gateway.API{Name: a.Name, Path: a.Path, Backend: backend, Policy: files[a.Name+"/"]}
-		for _, o := range a.Operations {
-			api.Operations = append(api.Operations, gateway.Operation{Name: o.Name, Method: o.Method, URLTemplate: o.URLTemplate, Policy: files[a.Name+"/"+o.Name]})
+	for _, of := range []struct{ issuer, dir, name, path string }{{issuer, dir, "", ""}, {bench, filepath.Join(dir, "sandbox"), sandbox.NamePrefix, sandbox.PathPrefix}} {
+		files := map[string]string{}
+		if err := writePolicies(t, of.issuer, of.dir, files); err != nil {
+			return gateway.Config{}, err
 		}
-		c.APIs = append(c.APIs, api)
+		for _, a := range t.APIs {
+			api := gateway.API{Name: of.name + a.Name, Path: of.path + a.Path, Backend: backend, Policy: files[a.Name+"/"]}
+			for _, o := range a.Operations {
+				api.Operations = append(api.Operations, gateway.Operation{Name: o.Name, Method: o.Method, URLTemplate: o.URLTemplate, Policy: files[a.Name+"/"+o.Name]})
+			}
+			c.APIs = append(c.APIs, api)
+		}
 	}
 	return c, nil
 }

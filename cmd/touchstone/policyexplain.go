@@ -44,7 +44,8 @@ func (c *explainCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	q := gateway.Question{API: c.Policy, Operation: c.Operation, Fragments: c.Fragment, OpenIDConfig: c.Metadata, Token: secret.Of(token), Header: http.Header{}, Body: c.Body, NamedValues: c.NamedValue}
+	q := gateway.Question{API: c.Policy, Operation: c.Operation, Fragments: c.Fragment, OpenIDConfig: c.Metadata, NamedValues: c.NamedValue,
+		Call: gateway.Call{Token: secret.Of(token), Header: http.Header{}, Body: c.Body}}
 	if c.NamedValues != "" {
 		if q.NamedValues, err = readNamedValues(c.NamedValues); err != nil {
 			return err

@@ -106,6 +106,9 @@ func (f *Frontend) routes() []route {
 	}
 	if f.options.Playground != nil {
 		routes = append(routes, route{"GET /playground", f.playground}, route{"GET /playground/callback", f.playground})
+		if f.options.Playground.Bench != nil {
+			routes = append(routes, route{BenchPath + "/", f.bench})
+		}
 	}
 	return routes
 }

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/touchstone-id/touchstone/pkg/apim"
 	"github.com/touchstone-id/touchstone/pkg/secret"
 )
 
-// Question is a request whose fate is to be explained. No backend and no other
-// service is called; discovery documents are.
+// Question is a call whose fate under two policy files is to be explained.
 type Question struct {
 	// Policies are the files of the API and, perhaps, the operation.
 	API, Operation string
@@ -23,6 +24,12 @@ type Question struct {
 	Fragments      map[string]string
 	// OpenIDConfig maps metadata URLs as Config.OpenIDConfig does.
 	OpenIDConfig map[string]string
+	Call
+}
+
+// Call is a request that is not made: no backend and no other service is called
+// for its explanation, only discovery documents are.
+type Call struct {
 	// Token goes into the Authorization header, unless it is empty.
 	Token  secret.Value
 	Method string
@@ -35,24 +42,31 @@ type Question struct {
 // Answer says what the policies do with a request, step by step.
 type Answer struct {
 	// Passed reports whether the backend would have been called.
-	Passed bool
-	Status int
+	Passed bool `json:"passed"`
+	Status int  `json:"status"`
 	// Body and Challenge are what the client would read.
-	Body, Challenge string
-	Steps           []Step
+	Body      string `json:"body"`
+	Challenge string `json:"challenge,omitempty"`
+	Steps     []Step `json:"steps"`
 }
 
 // Step is what one policy did.
 type Step struct {
-	Policy, ID, Scope, Section string
+	Policy  string `json:"policy"`
+	ID      string `json:"id,omitempty"`
+	Scope   string `json:"scope,omitempty"`
+	Section string `json:"section,omitempty"`
 	// Result is passed, failed or skipped.
-	Result, Message string
+	Result  string `json:"result"`
+	Message string `json:"message"`
 	// Trace is the line that API Management's trace would show.
-	Trace string
+	Trace string `json:"trace,omitempty"`
 	// Found and Wanted are the values that were compared.
-	Found, Wanted string
+	Found  string `json:"found,omitempty"`
+	Wanted string `json:"wanted,omitempty"`
 	// Cause says what usually lies behind it, Hint what to do.
-	Cause, Hint string
+	Cause string `json:"cause,omitempty"`
+	Hint  string `json:"hint,omitempty"`
 }
 
 // errNotCalled stands for services that an explanation does not call.
@@ -88,31 +102,41 @@ type refusing struct{}
 // RoundTrip refuses.
 func (refusing) RoundTrip(*http.Request) (*http.Response, error) { return nil, errNotCalled }
 
-// Explain runs the policies over the request and says what each did.
+// Explain runs the policies of the question's files over its call and says what
+// each did.
 func Explain(ctx context.Context, q Question, o Options) (Answer, error) {
 	operation := Operation{Name: "operation", Method: q.Method, URLTemplate: "/*", Policy: q.Operation}
-	g, err := New(Config{Trace: true, NamedValues: q.NamedValues, Fragments: q.Fragments, OpenIDConfig: q.OpenIDConfig,
+	g, err := New(Config{NamedValues: q.NamedValues, Fragments: q.Fragments, OpenIDConfig: q.OpenIDConfig,
 		APIs: []API{{Name: "api", Path: "/", Backend: "http://backend.invalid", Policy: q.API, Operations: []Operation{operation}}}}, o)
 	if err != nil {
 		return Answer{}, err
 	}
-	backend := &silent{}
-	g.forwarder, g.sender = backend, &http.Client{Transport: refusing{}}
-	r, err := http.NewRequestWithContext(ctx, q.Method, q.URL.String(), strings.NewReader(q.Body))
+	return g.Explain(ctx, q.Call)
+}
+
+// Explain says what the gateway would do with a call now, with the keys that it
+// holds now. The call leaves nothing behind: no limit, quota or cache counts it,
+// no trace and no log keeps it.
+func (g *Gateway) Explain(ctx context.Context, c Call) (Answer, error) {
+	r, err := http.NewRequestWithContext(ctx, c.Method, c.URL.String(), strings.NewReader(c.Body))
 	if err != nil {
 		return Answer{}, fmt.Errorf("explain: %w", err)
 	}
 	r.RemoteAddr = "127.0.0.1:0"
-	for name, values := range q.Header {
+	for name, values := range c.Header {
 		r.Header[http.CanonicalHeaderKey(name)] = values
 	}
-	if !q.Token.Empty() {
-		r.Header.Set("Authorization", "Bearer "+q.Token.Reveal())
+	if !c.Token.Empty() {
+		r.Header.Set("Authorization", "Bearer "+c.Token.Reveal())
 	}
+	backend, rehearsal := &silent{}, *g
+	rehearsal.memory, rehearsal.traces = memory{newLimiter(), newQuotas(), newCache(), newSlots()}, newTraces()
+	rehearsal.options.Log = zerolog.Nop()
+	rehearsal.forwarder, rehearsal.sender = backend, &http.Client{Transport: refusing{}}
 	w := &written{header: http.Header{}}
-	g.ServeHTTP(w, r)
-	kept := g.traces.byID[w.header.Get(traceHeader)]
-	answer := Answer{Passed: backend.called && kept.Decision == decisionPassed, Status: w.status, Body: w.body.String(), Challenge: w.header.Get("WWW-Authenticate")}
+	rehearsal.ServeHTTP(w, r)
+	kept := rehearsal.traces.byID[w.header.Get(traceHeader)]
+	answer := Answer{Passed: backend.called && kept.Decision == decisionPassed, Status: w.status, Body: w.body.String(), Challenge: w.header.Get("WWW-Authenticate"), Steps: []Step{}}
 	for _, s := range kept.Steps {
 		answer.Steps = append(answer.Steps, s.explained(g.options.Now()))
 	}

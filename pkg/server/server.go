@@ -58,7 +58,7 @@ type Options struct {
 	ApplyTrust bool
 	// Metadata are the sources of FIDO metadata; without any, no model is known.
 	Metadata []mds.Source
-	// Playground, when not nil, offers the playground.
+	// Playground, when not nil, offers the playground: in development only.
 	Playground *frontend.Playground
 	Log        zerolog.Logger
 	// Anchors returns where the record's checkpoints are put out of the operator's
@@ -108,6 +108,9 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 	secure := issuer.Scheme == "https"
 	if !secure && issuer.Hostname() != "localhost" {
 		return nil, fmt.Errorf("issuer %q must be https; http is for localhost", o.Issuer)
+	}
+	if o.Playground != nil && !o.Development {
+		return nil, errors.New("the playground, whose bench makes tokens and shows claims, is for development only")
 	}
 	// The libraries log through log/slog; the operator reads one stream.
 	slog.SetDefault(slog.New(zerolog.NewSlogHandler(o.Log.Level(zerolog.WarnLevel))))

@@ -24,6 +24,7 @@ import (
 
 	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/frontend"
 	"github.com/touchstone-id/touchstone/pkg/passkey/passkeytest"
 	"github.com/touchstone-id/touchstone/pkg/postgres/pgtest"
 )
@@ -846,6 +847,22 @@ func TestRoutesAreListed(t *testing.T) {
 	want, err := os.ReadFile("testdata/routes.txt")
 	if err != nil || got != string(want) {
 		t.Errorf("routes (run with -update when the change is meant): %v\n%s", err, got)
+	}
+}
+
+// TestNoPlaygroundInProduction: its bench makes tokens for who asks.
+func TestNoPlaygroundInProduction(t *testing.T) {
+	o := Options{Issuer: "http://localhost:1", DatabaseURL: pgtest.URL(t), SealingKey: make([]byte, 32), Trust: []byte(trustFile), TrustName: "trust.yaml", Playground: &frontend.Playground{Bench: http.NotFoundHandler()}}
+	if s, err := New(t.Context(), o); err == nil || !strings.Contains(err.Error(), "development only") {
+		t.Errorf("a server with a playground: %v, %v", s != nil, err)
+	}
+	b := newWorld(t).browser()
+	for _, path := range []string{"/playground", "/playground/sandbox/token", "/playground/sandbox/explain", "/playground/sandbox/jwks"} {
+		for _, method := range []string{"GET", "POST"} {
+			if answer, _ := b.do(method, path, nil); answer.StatusCode != http.StatusNotFound {
+				t.Errorf("%s %s answers %d", method, path, answer.StatusCode)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 // An ordinary public client: authorization code with PKCE S256 (RFC 7636),
 // state, nonce, and the issuer checked in the answer (RFC 9207). Tokens live in
 // memory only.
+import { startBench } from "./bench.js";
 import { base, show } from "./passkey.js";
 
 const $ = (id) => document.getElementById(id);
@@ -135,6 +136,8 @@ $("refresh").addEventListener("click", async () => {
 $("signout").addEventListener("click", () => location.assign(discovery.end_session_endpoint + "?" + new URLSearchParams({ id_token_hint: tokens.id_token, post_logout_redirect_uri: location.origin + base + "/playground" })));
 $("curl").addEventListener("click", () => navigator.clipboard.writeText(`curl -i -X ${last.method} ${Object.entries(last.headers).map(([k, v]) => `-H '${k}: ${v}' `).join("")}'${last.url}'`));
 document.addEventListener("click", (event) => { const button = event.target.closest("[data-call]"); if (button) call(button); });
+
+if ($("bench")) startBench({ bench: page.bench, read, mine: () => tokens?.access_token });
 
 try {
 	discovery = await (await fetch(page.issuer + "/.well-known/openid-configuration")).json();
