@@ -150,16 +150,8 @@ func (c *Console) carryOut(d deed) func(*visit) error {
 		} else {
 			err = c.act(v, d)
 		}
-		var p problem
-		switch {
-		case errors.As(err, &p):
-			q.Problem = string(p)
-			for i, f := range q.Fields {
-				q.Fields[i].Value, q.Fields[i].Chosen = v.r.PostForm.Get(f.Name), v.r.PostForm[f.Name]
-			}
-			return v.draw(c, http.StatusUnprocessableEntity, "ask", frame{Title: q.Title, Section: q.Section, Data: q})
-		case err != nil:
-			return err
+		if err != nil {
+			return c.askAgain(v, q, err)
 		}
 		if d.after != nil {
 			d.after(v)
@@ -171,6 +163,28 @@ func (c *Console) carryOut(d deed) func(*visit) error {
 		http.Redirect(v.w, v.r, front+q.Back+"?done="+d.done, http.StatusSeeOther)
 		return nil
 	}
+}
+
+// askAgain draws the question with what kept the deed from being done, for the
+// administrator to read beside what they asked for. A fault, and what they may
+// not know of, is answered as anywhere.
+func (c *Console) askAgain(v *visit, q question, err error) error {
+	status := http.StatusUnprocessableEntity
+	var p problem
+	reason, denied := denial.ReasonOf(err)
+	switch {
+	case errors.As(err, &p):
+		q.Problem = string(p)
+	case denied && reason != denial.PageNotFound:
+		text := denial.TextOf(err)
+		status, q.Problem = reason.Status(), text.Title+". "+text.Sentence+" "+text.Next
+	default:
+		return err
+	}
+	for i, f := range q.Fields {
+		q.Fields[i].Value, q.Fields[i].Chosen = v.r.PostForm.Get(f.Name), v.r.PostForm[f.Name]
+	}
+	return v.draw(c, status, "ask", frame{Title: q.Title, Section: q.Section, Data: q})
 }
 
 // undone carries a denial out of an act that must leave nothing behind. It does

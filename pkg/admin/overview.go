@@ -34,7 +34,7 @@ func (c *Console) overview(v *visit) error {
 		Trust     string
 	}
 	data.Numbers, data.Clients, data.Issuer, data.Trust = n, len(c.options.Clients.All()), c.options.Issuer, c.options.Trust().Version
-	for _, tell := range []func(context.Context, *visit) ([]sentence, error){c.tellMetadata, c.tellKeys, c.tellRecord} {
+	for _, tell := range []func(context.Context, *visit) ([]sentence, error){c.tellMetadata, c.tellJudgement, c.tellKeys, c.tellRecord} {
 		told, err := tell(ctx, v)
 		if err != nil {
 			return err
@@ -91,6 +91,23 @@ func (c *Console) tellMetadata(ctx context.Context, v *visit) ([]sentence, error
 		told = append(told, s)
 	}
 	return told, nil
+}
+
+// tellJudgement says whether every passkey was judged on what is in force.
+func (c *Console) tellJudgement(ctx context.Context, v *visit) ([]sentence, error) {
+	var judged int64
+	var started time.Time
+	var finished *time.Time
+	err := c.options.Pool.QueryRow(ctx, `select judged, started_at, finished_at from judgement`).Scan(&judged, &started, &finished)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read how far passkeys are judged: %w", err)
+	case finished == nil:
+		return []sentence{{"", fmt.Sprintf("Passkeys are being judged again since %s; %s so far.", apart(started, v.now), count(int(judged), "passkey")), "/trust", "Trust file"}}, nil
+	}
+	return []sentence{{"good", fmt.Sprintf("All passkeys were last judged again %s.", apart(*finished, v.now)), "/trust", "Trust file"}}, nil
 }
 
 func (c *Console) tellKeys(ctx context.Context, v *visit) ([]sentence, error) {

@@ -116,8 +116,9 @@ func (c *Console) newest(ctx context.Context, name string, now time.Time) (*gran
 	return &a, "", nil
 }
 
-// previewed writes claims without those that only an issued token has.
+// previewed writes claims as JSON.
 func previewed(token claim.AccessToken) (string, error) {
+	token.TokenID = "(only an issued token has one)"
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)
