@@ -100,7 +100,7 @@ func (c *trustApply) Run(ctx context.Context, out io.Writer) error {
 		if err := (planFlags{}).print(out, impact); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "\n%d people are locked out or lose an API. Type the version %s to apply all the same: ", hit, t.Version)
+		fmt.Fprintf(out, "\n%d people are locked out, or lose an API or the console. Type the version %s to apply all the same: ", hit, t.Version)
 		answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
 		if strings.TrimSpace(answer) != t.Version {
 			return fmt.Errorf("not confirmed; nothing was changed")
@@ -141,6 +141,10 @@ func (f planFlags) print(out io.Writer, i fleet.Impact) error {
 			place += " / " + l.Operation
 		}
 		section("Lose the API "+place, l.People)
+	}
+	section("Lose the console", i.Console)
+	if i.ConsoleShut {
+		fmt.Fprintln(out, "\nNobody could open the console any more.")
 	}
 	if len(i.Changes) > 0 {
 		fmt.Fprintf(out, "\nPasskeys:\n")

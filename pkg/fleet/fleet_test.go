@@ -257,6 +257,49 @@ metadata: {consequences: {REVOKED: suspend}}
 	}
 }
 
+func TestThePlanTellsWhoLosesTheConsole(t *testing.T) {
+	w := newWorld(t)
+	w.enrol("ada", w.key(acme), "administrators")
+	w.enrol("bob", w.key(zeta), "administrators")
+	w.enrol("bob", &passkeytest.Authenticator{Attestation: passkeytest.AttestNone}, "administrators")
+	w.enrol("eve", w.key(acme), "staff")
+	file := func(console string) Basis {
+		t.Helper()
+		f, err := trust.Parse("trust.yaml", []byte(levels+console))
+		w.must(err)
+		return Basis{w.basis.Metadata, w.basis.MetadataVersion, f}
+	}
+	open := file("console: {group: administrators}\n")
+	for _, tt := range []struct {
+		name          string
+		before, after Basis
+		want          string
+		shut          bool
+	}{
+		{"the same", open, open, "[]", false},
+		{"there was none", file(""), open, "[]", false},
+		{"it is taken away", open, file(""), "[ada bob]", true},
+		{"another group, whose members are others", open, file("console: {group: staff}\n"), "[ada bob]", false},
+		{"a group of nobody's", open, file("console: {group: root}\n"), "[ada bob]", true},
+		{"a level that only one model has", open, file("console: {group: administrators, level: company}\n"), "[bob]", false},
+		{"a weaker one", open, file("console: {group: administrators, level: phr}\n"), "[]", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			i, err := Plan(t.Context(), w.pool, tt.before, tt.after, w.now)
+			w.must(err)
+			if fmt.Sprint(names(i.Console)) != tt.want || i.ConsoleShut != tt.shut || i.Hit() != len(i.Console) {
+				t.Errorf("lose the console: %v, shut %v, %d hit", names(i.Console), i.ConsoleShut, i.Hit())
+			}
+		})
+	}
+	set, version := w.blob("REVOKED")
+	i, err := Plan(t.Context(), w.pool, open, Basis{set, version, open.Trust}, w.now)
+	w.must(err)
+	if fmt.Sprint(names(i.Console)) != "[ada]" {
+		t.Errorf("after a revocation: %v", names(i.Console))
+	}
+}
+
 func names(people []Person) []string {
 	var out []string
 	for _, p := range people {

@@ -28,6 +28,10 @@ type Impact struct {
 	NoSpare []Person
 	// APIs lists what would lose callers.
 	APIs []Loss
+	// Console are administrators who could not open the console any more;
+	// ConsoleShut says that nobody could.
+	Console     []Person
+	ConsoleShut bool
 	// Grants is how many refresh families would end.
 	Grants int
 }
@@ -114,6 +118,8 @@ type owner struct {
 	person              Person
 	usedBefore, usedNow int
 	canBefore, canAfter map[string]bool
+	// openedBefore and opensAfter say whether they may open the console.
+	openedBefore, opensAfter bool
 }
 
 // Plan compares what every stored credential is worth on two bases at an
@@ -141,6 +147,7 @@ func Plan(ctx context.Context, q postgres.Querier, before, after Basis, now time
 			}
 			then, next := before.state(k, now), after.state(k, now)
 			o.note(before, after, then, next, asked, asks)
+			o.openedBefore, o.opensAfter = o.openedBefore || before.opens(k, then), o.opensAfter || after.opens(k, next)
 			if c, changes := compare(o.person, k, then, next); changes {
 				impact.Changes = append(impact.Changes, c)
 				if len(c.Lost) > 0 || len(c.LevelsLost) > 0 || c.Suspended {
@@ -154,6 +161,7 @@ func Plan(ctx context.Context, q postgres.Querier, before, after Basis, now time
 	}
 	impact.People = len(owners)
 	impact.collect(owners, asks)
+	impact.collectConsole(owners)
 	return impact, nil
 }
 
@@ -249,10 +257,10 @@ func countGrants(ctx context.Context, q postgres.Querier, credentials []string, 
 	return so + n, nil
 }
 
-// Hit is how many people are locked out or lose an API.
+// Hit is how many people are locked out or lose an API or the console.
 func (i Impact) Hit() int {
 	hit := map[account.ID]bool{}
-	for _, p := range i.LockedOut {
+	for _, p := range slices.Concat(i.LockedOut, i.Console) {
 		hit[p.ID] = true
 	}
 	for _, l := range i.APIs {
