@@ -14,13 +14,13 @@ import (
 
 	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
-	"github.com/touchstone-id/touchstone/pkg/grant"
+	"github.com/touchstone-id/touchstone/pkg/signin"
 )
 
 type userCommand struct {
 	Invite  inviteCommand  `cmd:"" help:"Print a single-use enrolment link for a person, creating them when they are new."`
 	List    listUsers      `cmd:"" help:"List people."`
-	Suspend suspendCommand `cmd:"" help:"Keep a person from signing in, and end the access they gave."`
+	Suspend suspendCommand `cmd:"" help:"Keep a person from signing in, and end their sessions, their enrolment link and the access they gave."`
 	Resume  resumeCommand  `cmd:"" help:"Undo suspend."`
 	Groups  groupsCommand  `cmd:"" help:"Put a person into exactly these groups."`
 	Profile profileCommand `cmd:"" help:"Print what is known about a person, the standard claims of OpenID Connect, or replace it."`
@@ -128,14 +128,10 @@ type suspendCommand struct {
 	databaseFlags
 }
 
-// Run suspends the person and ends their grants in one act.
+// Run suspends the person and ends what they had, in one act.
 func (c *suspendCommand) Run(ctx context.Context) error {
 	return c.act(ctx, c.Name, func(tx pgx.Tx, id account.ID) (audit.Event, error) {
-		if err := account.Suspend(ctx, tx, id); err != nil {
-			return audit.Event{}, err
-		}
-		_, err := grant.RevokeUser(ctx, tx, time.Now(), id, string(audit.UserSuspended))
-		return audit.Event{Action: audit.UserSuspended}, err
+		return audit.Event{Action: audit.UserSuspended}, signin.Suspend(ctx, tx, time.Now(), id)
 	})
 }
 

@@ -2,12 +2,15 @@ package admin
 
 import (
 	"testing"
+	"time"
 
 	"github.com/touchstone-id/touchstone/pkg/postgres/pgtest"
+	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
-// BenchmarkFindPeople leafs through a hundred thousand people with two passkeys each.
-func BenchmarkFindPeople(b *testing.B) {
+// crowd is a console of a hundred thousand people with two passkeys each.
+func crowd(b *testing.B) *Console {
+	b.Helper()
 	pool := pgtest.New(b)
 	for _, sql := range []string{
 		`insert into account (id, handle, name, display_name) select lpad(i::text, 26, 'a'), decode(lpad(i::text, 8, '0'), 'hex'), 'person' || i, 'Person ' || i from generate_series(1, 100000) i`,
@@ -20,7 +23,11 @@ func BenchmarkFindPeople(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	c := &Console{options: Options{Pool: pool}}
+	return &Console{options: Options{Pool: pool}}
+}
+
+func BenchmarkFindPeople(b *testing.B) {
+	c := crowd(b)
 	for _, bb := range []struct{ name, search, show, afterName, afterID string }{
 		{"first page", "", "", "", ""},
 		{"a page in the middle", "", "", "person5", "x"},
@@ -35,5 +42,27 @@ func BenchmarkFindPeople(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func BenchmarkOverview(b *testing.B) {
+	c := crowd(b)
+	for b.Loop() {
+		if _, err := c.count(b.Context(), time.Now()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkWhomASettingConcerns(b *testing.B) {
+	c := crowd(b)
+	for b.Loop() {
+		m := &measure{c: c, ctx: b.Context(), t: trust.Empty(), known: map[string][2]int{}}
+		if m.people([]string{"administrators"}, nil, []string{"phrh"}); m.err != nil {
+			b.Fatal(m.err)
+		}
+		if m.people(nil, nil, []string{"phrh"}); m.err != nil {
+			b.Fatal(m.err)
+		}
 	}
 }

@@ -64,14 +64,7 @@ func (c *Console) suspend(v *visit, tx pgx.Tx) (audit.Event, error) {
 	if err := c.expendable(ctx, v, tx, id); err != nil {
 		return audit.Event{}, err
 	}
-	if err := account.Suspend(ctx, tx, id); err != nil {
-		return audit.Event{}, err
-	}
-	_, _, err := signin.EndAll(ctx, tx, v.now, id, string(audit.UserSuspended))
-	if err == nil {
-		_, err = grant.RevokeUser(ctx, tx, v.now, id, string(audit.UserSuspended))
-	}
-	return audit.Event{Action: audit.UserSuspended, UserID: string(id)}, err
+	return audit.Event{Action: audit.UserSuspended, UserID: string(id)}, signin.Suspend(ctx, tx, v.now, id)
 }
 
 // expendable is the denial LastAdministrator when the person is one and there is

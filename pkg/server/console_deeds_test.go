@@ -40,10 +40,25 @@ func TestTheDeeds(t *testing.T) {
 		action      audit.Action
 		check       func(t *testing.T, d *desk, bob *somebody, answer string)
 	}{
-		{"suspend", func(_ *desk, b *somebody) string { return b.at("suspend") }, func(_ *desk, b *somebody) { b.enter("/") }, nil,
+		{"suspend", func(_ *desk, b *somebody) string { return b.at("suspend") }, func(d *desk, b *somebody) {
+			b.enter("/")
+			d.must(func(ctx context.Context, tx pgx.Tx) error {
+				link, err := account.Invite(ctx, tx, time.Now(), b.user.ID, time.Hour)
+				d.link = link.Reveal()
+				return err
+			})
+		}, nil,
 			"1 session will end", "Every session and all access have ended", audit.UserSuspended, func(t *testing.T, d *desk, b *somebody, _ string) {
 				if b.status() != account.StatusSuspended || d.liveSessions(b.user.ID) != 0 {
 					t.Errorf("%s, %d sessions", b.status(), d.liveSessions(b.user.ID))
+				}
+				// Letting them in again brings neither session nor link back.
+				d.must(func(ctx context.Context, tx pgx.Tx) error { return account.Resume(ctx, tx, b.user.ID) })
+				if _, page := b.do("GET", "/", nil); strings.Contains(page, "Sign out everywhere") {
+					t.Error("the session came back")
+				}
+				if status, out := d.world.browser().post("/enrol/options", map[string]any{"link": d.link}); status != 410 {
+					t.Errorf("the link came back: %d %v", status, out)
 				}
 			}},
 		{"resume", func(_ *desk, b *somebody) string { return b.at("resume") }, func(d *desk, b *somebody) {
