@@ -46,6 +46,7 @@ func (c *Console) deeds() []deed {
 		{pattern: "/new/client", ask: c.askClient, do: c.registerClient, after: c.reload, show: c.showClient},
 		{pattern: "/clients/{id}/secret", ask: c.askSecret, do: c.rotateSecret, after: c.reload, show: c.showSecret},
 		{pattern: "/clients/{id}/delete", ask: c.askDelete, do: c.deleteClient, after: c.reload, done: "deleted"},
+		{pattern: "/record/check", ask: c.askCheck, run: c.check, show: c.showCheck},
 		{pattern: "/keys/{algorithm}/rotate", ask: c.askRotate, run: c.rotate, done: "rotated"},
 		{pattern: "/keys/{algorithm}/emergency", ask: c.askEmergency, run: c.emergency, done: "withdrawn"},
 	}
@@ -89,7 +90,10 @@ type shown struct {
 	// in no address.
 	Label, Text string
 	Notes       []string
-	Back        string
+	// Problem is what was found to be wrong.
+	Problem string
+	// Back is where the page leads, Leave what its button says.
+	Back, Leave string
 }
 
 // problem is something wrong with what an administrator typed. It is no denial:

@@ -38,6 +38,8 @@ type visit struct {
 	// user is the person, client the client that it is for.
 	user   account.User
 	client grant.Client
+	// checked is what the check of the record found.
+	checked checked
 }
 
 // errSignIn sends the administrator to the sign-in page, and from there back.

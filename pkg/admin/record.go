@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/touchstone-id/touchstone/pkg/account"
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/audit/record"
@@ -211,4 +213,44 @@ func indented(e audit.Entry) (string, error) {
 		return "", fmt.Errorf("encode entry: %w", err)
 	}
 	return body.String(), nil
+}
+
+// checked is the outcome of a check of the whole record.
+type checked struct {
+	entries int64
+	// fault is what is wrong, and where.
+	fault string
+}
+
+func (c *Console) askCheck(*visit) (question, error) {
+	return question{Section: "record", Back: "/record", Title: "Check the whole record?", Button: "Check the record",
+		Lead:   "Every entry is compared with its place in the log, the log with every checkpoint, each checkpoint with its signature.",
+		Impact: []string{"It changes nothing, and reads everything: in a long record that takes a while.", "What was cut off at the end shows only against a checkpoint that is kept elsewhere."}}, nil
+}
+
+// check compares the record with itself. What it finds is no fault of the request.
+func (c *Console) check(v *visit) error {
+	n, err := audit.Check(v.r.Context(), c.options.Pool)
+	var refused *pgconn.PgError
+	var unreached *pgconn.ConnectError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || v.r.Context().Err() != nil:
+		return problem("The record is too long to be checked within a request. Use touchstone audit check on the command line.")
+	case errors.As(err, &refused) || errors.As(err, &unreached):
+		return err // nothing is known of the record
+	case err != nil:
+		v.checked.fault = err.Error()
+	}
+	v.checked.entries = n
+	return nil
+}
+
+func (c *Console) showCheck(v *visit) *shown {
+	s := &shown{Section: "record", Title: "The record is as it was logged", Lead: count(int(v.checked.entries), "entry") + " fit the log, and the log every checkpoint.", Back: "/record", Leave: "Back to the record",
+		Notes: []string{"Compare the newest checkpoint with one that is kept elsewhere: only that shows whether the end was cut off."}}
+	if v.checked.fault != "" {
+		s.Title, s.Lead, s.Problem = "The record is not what was logged", "Touch nothing, keep a copy of the database, and follow the runbook for a broken record.", v.checked.fault
+		s.Notes = nil
+	}
+	return s
 }

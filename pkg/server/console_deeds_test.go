@@ -637,11 +637,17 @@ func TestTheRecordInTheConsole(t *testing.T) {
 	if leaf, _, err := proof.Verify(verifier); err != nil || leaf.Action != "user.suspended" || proof.Line.Personal.Actor != string(root.user.ID) {
 		t.Errorf("proof of %s by %s: %v", leaf.Action, proof.Line.Personal.Actor, err)
 	}
+	if status, _, page := root.submit("/console/record/check"); status != 200 || !strings.Contains(page, "The record is as it was logged") {
+		t.Errorf("check: %d %s", status, page)
+	}
 	// A record that was tampered with is not called proved.
 	if _, err := d.server.Pool.Exec(t.Context(), `alter table audit_entry disable trigger all; update audit_entry set action = 'user.resumed' where id = '`+found[0][1]+`'; alter table audit_entry enable trigger all`); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, entry := root.get("/console/record/" + found[0][1]); !strings.Contains(entry, "The proof does not hold") {
 		t.Error("an altered entry is called proved")
+	}
+	if status, _, page := root.submit("/console/record/check"); status != 200 || !strings.Contains(page, "The record is not what was logged") || !strings.Contains(page, "entry") {
+		t.Errorf("check of an altered record: %d %s", status, page)
 	}
 }
