@@ -46,6 +46,7 @@ var doors = map[string][]string{
 	"github.com/alecthomas/kong":      {},
 	"github.com/go-jose/go-jose":      {"keyring", "gateway", "attest", "passkey", "provider", "sandbox"},
 	"github.com/fxamacker/cbor":       {"passkey"},
+	"rsc.io/qr":                       {"admin"},
 	"github.com/ThalesGroup/crypto11": {"keyring"},
 	"net/http":                        {"attest", "audit", "provider", "frontend", "admin", "gateway", "server", "signin", "denial", "apim", "sandbox"},
 	"github.com/gorilla/securecookie": {"signin"},

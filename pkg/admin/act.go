@@ -90,6 +90,8 @@ type shown struct {
 	// in no address.
 	Label, Text string
 	Notes       []string
+	// Picture is the text as a QR code, or nil.
+	Picture *picture
 	// Problem is what was found to be wrong.
 	Problem string
 	// Back is where the page leads, Leave what its button says.

@@ -293,8 +293,9 @@ func (c *Console) withdraw(v *visit, tx pgx.Tx) (audit.Event, error) {
 }
 
 func (c *Console) showLink(v *visit) *shown {
+	link := c.options.Issuer + "/enrol#" + v.made.Reveal()
 	return &shown{Section: "people", Title: "The link for " + v.user.DisplayName, Lead: "It is shown this once and kept nowhere. It works once.",
-		Label: "Enrolment link", Text: c.options.Issuer + "/enrol#" + v.made.Reveal(), Back: "/people/" + string(v.user.ID),
+		Label: "Enrolment link", Text: link, Picture: pictured(link), Back: "/people/" + string(v.user.ID),
 		Notes: []string{"Whoever opens it first adds a passkey to this account.", "If it gets into wrong hands, make another: this one stops working."}}
 }
 
