@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -221,6 +222,48 @@ func TestOtherSitesCannotAct(t *testing.T) {
 	}
 	if answer.Header.Get("Cache-Control") != "no-store" || answer.Header.Get("Referrer-Policy") != "no-referrer" {
 		t.Errorf("headers %v", answer.Header)
+	}
+}
+
+// TestEveryDeedStandsBehindTheSameDoor holds for every deed there is, and every
+// one that will be, what the tests above try with some.
+func TestEveryDeedStandsBehindTheSameDoor(t *testing.T) {
+	d := newDesk(t)
+	root, bob := d.administrator("ada"), d.person("bob", true)
+	bob.enter("/")
+	stranger := &somebody{d.world.browser(), d, d.user}
+	places := regexp.MustCompile(`\{[a-z]+\}`)
+	var deeds []string
+	for _, pattern := range d.server.Routes() {
+		if path, ok := strings.CutPrefix(pattern, "POST /console/"); ok {
+			deeds = append(deeds, "/console/"+places.ReplaceAllString(path, "x"))
+		}
+	}
+	if len(deeds) < 15 {
+		t.Fatalf("%d deeds: the test has lost sight of them", len(deeds))
+	}
+	d.pass(6 * time.Minute)
+	for _, deed := range deeds {
+		for _, who := range []struct {
+			name     string
+			visitor  *somebody
+			status   int
+			location string
+		}{{"a stranger", stranger, 303, toSignIn(deed)}, {"no administrator", bob, 404, ""}, {"a sign-in of six minutes", root, 303, toSignIn(deed)}} {
+			if status, location, _ := who.visitor.get(deed); status != who.status || location != who.location {
+				t.Errorf("%s: GET %s: %d %s", who.name, deed, status, location)
+			}
+			if status, location, _ := who.visitor.submit(deed); status != who.status || location != who.location {
+				t.Errorf("%s: POST %s: %d %s", who.name, deed, status, location)
+			}
+		}
+		answer, _ := root.do("POST", deed, strings.NewReader(""), "Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "cross-site")
+		if answer.StatusCode != 403 {
+			t.Errorf("from another site: POST %s: %d", deed, answer.StatusCode)
+		}
+	}
+	if d.acted() != 0 {
+		t.Error("something was done")
 	}
 }
 
