@@ -11,6 +11,7 @@ import (
 
 	"github.com/touchstone-id/touchstone/pkg/attest/mds"
 	"github.com/touchstone-id/touchstone/pkg/keyring"
+	"github.com/touchstone-id/touchstone/pkg/signin"
 )
 
 // numbers counts what the overview speaks of.
@@ -54,10 +55,10 @@ func (c *Console) count(ctx context.Context, now time.Time) (numbers, error) {
 		select count(*)::int as people, count(*) filter (where status = 'suspended')::int as suspended,
 			count(*) filter (where status = 'active' and usable = 0)::int as no_passkey, count(*) filter (where status = 'active' and usable = 1)::int as one_passkey,
 			coalesce(sum(paused), 0)::int as paused, coalesce(sum(all_of_them), 0)::int as passkeys,
-			(select count(*)::int from session where revoked_at is null and expires_at > $1) as sessions,
+			(select count(*)::int from session where revoked_at is null and expires_at > $1 and seen_at > $2) as sessions,
 			(select count(*)::int from logout_delivery where done_at is null and failed_at is null and attempts > 0) as retrying,
 			(select count(*)::int from logout_delivery where failed_at is not null) as given_up
-		from person`, now)
+		from person`, now, now.Add(-signin.IdleLife))
 	if err == nil {
 		var n numbers
 		if n, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[numbers]); err == nil {

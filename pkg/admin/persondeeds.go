@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,10 +51,10 @@ func notNow(err error, why string, about ...any) error {
 func (c *Console) held(ctx context.Context, v *visit, id account.ID) ([]string, error) {
 	var sessions, grants int
 	err := c.options.Pool.QueryRow(ctx, `
-		select (select count(*)::int from session where user_id = $1 and revoked_at is null and expires_at > $2),
-			(select count(*)::int from access_grant where user_id = $1 and revoked_at is null and expires_at > $2)`, id, v.now).Scan(&sessions, &grants)
+		select (select count(*)::int from session where user_id = $1 and revoked_at is null and expires_at > $2 and seen_at > $3),
+			(select count(*)::int from access_grant where user_id = $1 and revoked_at is null and expires_at > $2)`, id, v.now, v.now.Add(-signin.IdleLife)).Scan(&sessions, &grants)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("count what a person has: %w", err)
 	}
 	return []string{count(sessions, "session") + " will end.",
 		"The access of " + count(grants, "application") + " will end; access tokens that gateways cannot ask about live on for minutes."}, nil

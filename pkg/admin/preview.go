@@ -17,6 +17,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/claim"
 	"github.com/touchstone-id/touchstone/pkg/denial"
 	"github.com/touchstone-id/touchstone/pkg/grant"
+	"github.com/touchstone-id/touchstone/pkg/signin"
 	"github.com/touchstone-id/touchstone/pkg/trust"
 )
 
@@ -98,8 +99,8 @@ func (c *Console) newest(ctx context.Context, name string, now time.Time) (*gran
 	var levels []string
 	err = c.options.Pool.QueryRow(ctx, `
 		select s.authentication, c.facts, c.levels from session s join credential c on c.id = s.credential
-		where s.user_id = $1 and s.revoked_at is null and s.expires_at > $2 and c.removed_at is null and c.quarantined_at is null
-		order by s.created_at desc limit 1`, u.ID, now).Scan(&frozen, &facts, &levels)
+		where s.user_id = $1 and s.revoked_at is null and s.expires_at > $2 and s.seen_at > $3 and c.removed_at is null and c.quarantined_at is null
+		order by s.created_at desc limit 1`, u.ID, now, now.Add(-signin.IdleLife)).Scan(&frozen, &facts, &levels)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, "They are signed in nowhere, so it is not known with which passkey they will be.", nil

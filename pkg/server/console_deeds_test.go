@@ -490,6 +490,14 @@ func TestThePreviewIsWhatTheClientGets(t *testing.T) {
 	if _, _, page := root.get("/console/clients/web/preview?person=bob"); !strings.Contains(page, "nothing is issued for them") || claims.MatchString(page) {
 		t.Error("a preview for somebody who is suspended")
 	}
+	d.pass(9 * time.Hour) // a session that was not seen for so long is over
+	root.enter("/console")
+	if _, _, page := root.get("/console/clients/web/preview?person=carol"); !strings.Contains(page, "They are signed in nowhere") {
+		t.Error("a preview from a session that is over")
+	}
+	if _, _, page := root.get("/console"); !strings.Contains(page, "<strong>1</strong> session<") {
+		t.Error("the overview counts sessions that are over")
+	}
 	if _, _, page := root.get("/console/clients/batch/preview"); !strings.Contains(page, "&#34;idtyp&#34;: &#34;app&#34;") {
 		t.Error("no preview for a workload")
 	}

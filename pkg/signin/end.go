@@ -54,7 +54,7 @@ func Live(ctx context.Context, q postgres.Querier, now time.Time, user account.I
 	rows, err := q.Query(ctx, `
 		select id, created_at, seen_at, expires_at, user_agent, address from session
 		where user_id = $1 and revoked_at is null and expires_at > $2 and seen_at > $3 order by seen_at desc, id`,
-		user, now, now.Add(-idleLife))
+		user, now, now.Add(-IdleLife))
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}

@@ -73,7 +73,7 @@ func (f *Flow) Current(r *http.Request) (Session, error) {
 		return Session{}, denial.New(denial.SignInRequired, "")
 	case err != nil:
 		return Session{}, fmt.Errorf("read session: %w", err)
-	case revoked != nil || !now.Before(s.ExpiresAt) || now.Sub(s.SeenAt) > idleLife:
+	case revoked != nil || !now.Before(s.ExpiresAt) || now.Sub(s.SeenAt) > IdleLife:
 		return Session{}, denial.New(denial.SessionEnded, "session %s", s.ID)
 	case !s.User.Active():
 		return Session{}, denial.New(denial.UserSuspended, "session %s", s.ID)

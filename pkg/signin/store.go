@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// idleLife ends a session that was not seen for this long.
-	idleLife = 8 * time.Hour
+	// IdleLife ends a session that was not seen for this long.
+	IdleLife = 8 * time.Hour
 	// absoluteLife ends every session: a working week never passes on one touch.
 	absoluteLife = 24 * time.Hour
 	// bindingLife is how long the browser binding cookie lasts; it outlives
