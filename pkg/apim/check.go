@@ -17,6 +17,10 @@ const (
 	SeverityWarning Severity = "warning"
 )
 
+// RuleMissingBase is the rule that does not hold for the policy around all APIs:
+// a document does not say at which scope it will stand.
+const RuleMissingBase = "missing-base"
+
 // Finding is one mistake in a document.
 type Finding struct {
 	Line, Column int
@@ -93,7 +97,7 @@ var (
 	ruleChildOrder       = rule{"child-order", SeverityError, "The schema is a sequence, and the service refuses another order when the policy is saved.", "Put the elements in the order given."}
 	ruleChildCount       = rule{"child-count", SeverityError, "The schema bounds how often the element may stand here.", "Correct the number of elements."}
 	ruleText             = rule{"unexpected-text", SeverityError, "The schema allows no text here.", "Remove the text."}
-	ruleBase             = rule{"missing-base", SeverityWarning, "A section without <base /> drops the policies of the wider scope, validate-jwt included.", "Add <base /> where the wider scope's policies belong."}
+	ruleBase             = rule{RuleMissingBase, SeverityWarning, "A section without <base /> drops the policies of the wider scope, validate-jwt included.", "Add <base /> where the wider scope's policies belong."}
 	ruleBaseTwice        = rule{"base-twice", SeverityError, "The wider scope's policies would run twice.", "Keep one <base />."}
 	ruleBasePlace        = rule{"base-place", SeverityError, "<base /> stands directly in a section; fragments and branches have no wider scope.", "Move it into the section."}
 )

@@ -221,6 +221,9 @@ func (r *renderer) inherit(sections ...string) {
 	}
 }
 
+// consoleHeaders are what the developer portal's console sends besides.
+var consoleHeaders = map[string][]string{"developer-portal": {"Ocp-Apim-Subscription-Key", "Cache-Control"}}
+
 // cors lets the listed browser origins call, and read why they were refused.
 func (r *renderer) cors() {
 	if len(r.api.Origins) == 0 {
@@ -229,7 +232,7 @@ func (r *renderer) cors() {
 	r.open("cors", "allow-credentials", "false")
 	r.list("allowed-origins", "origin", r.api.Origins)
 	r.list("allowed-methods", "method", []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}, "preflight-result-max-age", "300")
-	r.list("allowed-headers", "header", []string{"Authorization", "Content-Type"})
+	r.list("allowed-headers", "header", append([]string{"Authorization", "Content-Type"}, consoleHeaders[r.api.Surface]...))
 	r.list("expose-headers", "header", []string{"WWW-Authenticate"})
 	r.close("cors")
 }

@@ -201,7 +201,7 @@ func (f *Frontend) Page(handler func(http.ResponseWriter, *http.Request) error) 
 		h.Set("Content-Security-Policy", policy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", openerPolicy(r.URL.Path))
 		h.Set("Permissions-Policy", "publickey-credentials-get=(self), publickey-credentials-create=(self)")
 		h.Set("Cache-Control", "no-store")
 		if strings.HasPrefix(f.options.Issuer, "https:") {
@@ -211,6 +211,17 @@ func (f *Frontend) Page(handler func(http.ResponseWriter, *http.Request) error) 
 			f.Fail(w, r, err)
 		}
 	}
+}
+
+// openerPolicy keeps other origins' windows off every page but those that a client
+// may open in a window of its own and wait for: the opener would not hear the
+// answer, as in the developer portal's console. Such a window tells its opener
+// nothing but that it was closed.
+func openerPolicy(path string) string {
+	if path == "/signin" || strings.HasPrefix(path, "/signin/") || path == "/consent" {
+		return "unsafe-none"
+	}
+	return "same-origin"
 }
 
 // faultText is what people read about a fault: no detail, no blame.

@@ -108,6 +108,9 @@ func (c *compiler) read(file string) (*apim.Document, bool) {
 func (c *compiler) check(file string, d *apim.Document) bool {
 	sound := true
 	for _, f := range apim.Check(d) {
+		if f.Rule == apim.RuleMissingBase && c.scope == scopeGlobal {
+			continue // there is no wider scope
+		}
 		line := fmt.Sprintf("%s:%d:%d: %s (%s). %s %s", file, f.Line, f.Column, f.Message, f.Rule, f.Cause, f.Fix)
 		if f.Severity == apim.SeverityError {
 			c.faults = append(c.faults, errors.New(line))
@@ -130,11 +133,11 @@ type section struct {
 
 // load reads and compiles a policy file.
 func (c *compiler) load(file, scope string) *document {
+	c.file, c.scope = file, scope
 	d, ok := c.read(file)
 	if !ok {
 		return &document{}
 	}
-	c.file, c.scope = file, scope
 	if d.Fragment != nil {
 		c.faults = append(c.faults, fmt.Errorf("%s: a fragment is not a policy document", file))
 		return &document{}

@@ -186,6 +186,9 @@ func (p *Provider) validateRest(form url.Values, client grant.Client, o *grant.O
 func (p *Provider) permissions(client grant.Client, scope string, resources []string) ([]string, []string, error) {
 	var audiences []string
 	allowed := trust.IdentityScopes()
+	if strings.Join(resources, "") == "" {
+		resources = p.implied(client, strings.Fields(scope))
+	}
 	for _, resource := range resources {
 		if resource == "" || slices.Contains(audiences, resource) {
 			continue
@@ -221,6 +224,25 @@ func (p *Provider) permissions(client grant.Client, scope string, resources []st
 		return nil, nil, denial.New(denial.ScopeInvalid, "neither openid nor a resource: the token would be good for nothing")
 	}
 	return scopes, audiences, nil
+}
+
+// implied is the API that scopes mean when no resource is named (RFC 8707 section
+// 2 leaves that to the server): the only one of the client's that has them. The
+// developer portal's console cannot name one.
+func (p *Provider) implied(client grant.Client, scopes []string) []string {
+	var found []string
+	for _, api := range p.options.Trust().APIs {
+		has := func(s string) bool {
+			return slices.ContainsFunc(api.Scopes, func(a trust.Scope) bool { return a.Name == s })
+		}
+		if client.AllowsAudience(api.Audience) && slices.ContainsFunc(scopes, has) {
+			found = append(found, api.Audience)
+		}
+	}
+	if len(found) != 1 {
+		return nil
+	}
+	return found
 }
 
 // begin opens the request and sends the browser on: to the callback when its

@@ -172,6 +172,7 @@ func TestErrorsAfterTheAddressGoToTheClient(t *testing.T) {
 		{"scope the client may not have", params("client_id", "spa", "redirect_uri", spaURI, "scope", "openid orders.write"), "invalid_scope"},
 		{"no scope", params("scope", ""), "invalid_scope"},
 		{"identity without openid", identity("scope", "profile"), "invalid_scope"},
+		{"scopes of two APIs and no resource", params("scope", "openid orders.read ledger.read", "resource", ""), "invalid_scope"},
 		{"offline access without refresh tokens", identity("client_id", "brief", "redirect_uri", "https://brief.test/cb", "scope", "openid offline_access"), "invalid_scope"},
 		{"unknown API", params("resource", "https://api.test/nonsense"), "invalid_target"},
 		{"API the client may not call", params("client_id", "spa", "redirect_uri", spaURI, "resource", ledger, "scope", "openid"), "invalid_target"},

@@ -77,6 +77,7 @@ func (p *Provider) routes() []route {
 	return []route{
 		{"GET " + pathAuthorize, p.authorize},
 		{"POST " + pathAuthorize, p.authorize},
+		{"GET " + pathAuthorize + "/{$}", p.authorize}, // the developer portal's console puts a slash behind
 		{"GET " + pathCallback, p.callback},
 		{pathToken, p.formOnly(library)},
 		{pathRevoke, p.formOnly(library)},

@@ -558,7 +558,7 @@ func TestAuthorizationErrorsForTheClient(t *testing.T) {
 		{"fragment mode", "invalid_request", request("response_mode", "fragment")},
 		{"foreign scope", "invalid_scope", request("scope", "openid orders.write")},
 		{"unknown scope", "invalid_scope", request("scope", "openid nonsense")},
-		{"API scope without its resource", "invalid_scope", request("resource", "")},
+		{"scopes that mean no API of the client", "invalid_scope", request("client_id", "spa", "resource", "", "scope", "openid orders.read")},
 		{"unknown resource", "invalid_target", request("resource", "https://evil.test")},
 		{"resource of others", "invalid_target", request("resource", "https://api.test/other")},
 		{"request object", "request_not_supported", request("request", "x")},
@@ -862,6 +862,27 @@ func TestNoPlaygroundInProduction(t *testing.T) {
 			if answer, _ := b.do(method, path, nil); answer.StatusCode != http.StatusNotFound {
 				t.Errorf("%s %s answers %d", method, path, answer.StatusCode)
 			}
+		}
+	}
+}
+
+// TestTheConsolesWay asks as the developer portal's console does: with a slash
+// behind the endpoint and without a resource, in a window whose opener waits.
+func TestTheConsolesWay(t *testing.T) {
+	b := newWorld(t).enrolled()
+	params := request()
+	params.Del("resource")
+	params.Set("scope", "orders.read")
+	if answer, _ := b.do("GET", "/authorize/?"+params.Encode(), nil); b.location(answer).Query().Get("error") != "" {
+		t.Errorf("the slash leads to %v", b.location(answer))
+	}
+	status, got := b.token(redemption(b.code(params)))
+	if status != 200 || decode(t, got["access_token"].(string), 1)["aud"] != resource {
+		t.Errorf("the scope's only API is not the audience: %d %v", status, got)
+	}
+	for path, want := range map[string]string{"/signin": "unsafe-none", "/consent": "unsafe-none", "/": "same-origin", "/enrol": "same-origin", "/device": "same-origin", "/signinx": "same-origin"} {
+		if answer, _ := b.do("GET", path, nil); answer.Header.Get("Cross-Origin-Opener-Policy") != want || !strings.Contains(answer.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+			t.Errorf("%s: %v", path, answer.Header)
 		}
 	}
 }
