@@ -50,6 +50,7 @@ var doors = map[string][]string{
 	"github.com/ThalesGroup/crypto11": {"keyring"},
 	"net/http":                        {"attest", "audit", "provider", "frontend", "admin", "gateway", "server", "signin", "denial", "apim", "sandbox"},
 	"github.com/gorilla/securecookie": {"signin"},
+	"github.com/aws":                  {"audit"},
 }
 
 // listed is what go list says of a package.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/touchstone-id/touchstone/pkg/audit"
 	"github.com/touchstone-id/touchstone/pkg/audit/record"
+	"github.com/touchstone-id/touchstone/pkg/secret"
 )
 
 // anchorFlags say where the record's checkpoints are put out of the operator's
@@ -17,6 +20,9 @@ import (
 type anchorFlags struct {
 	AuditFile    []string `help:"File that checkpoints of the record are appended to, on another machine or medium." placeholder:"FILE"`
 	AuditURL     []string `name:"audit-url" help:"Address that checkpoints are posted to; one that ends in a slash is an object store, and each is put under a name of its own." placeholder:"URL"`
+	AuditS3      []string `name:"audit-s3" help:"Bucket with object lock that checkpoints are locked in, in path style, with a prefix when there is one. The credentials are those of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN." placeholder:"URL"`
+	AuditRegion  string   `name:"audit-s3-region" default:"us-east-1" help:"Region of the buckets."`
+	AuditKeep    int      `name:"audit-s3-days" default:"3650" help:"For how many days a checkpoint is locked. Nobody can shorten it."`
 	AuditWebhook []string `help:"Address that entries are posted to as JSON Lines, at least once each; an Authorization header may follow after a space." placeholder:"URL"`
 	AuditSyslog  []string `help:"Receiver of entries as CEF over syslog on TCP." placeholder:"HOST:PORT"`
 	AuditWitness []string `help:"Witness that cosigns checkpoints: its address and its key, with a space between." placeholder:"URL KEY"`
@@ -47,6 +53,14 @@ func (f anchorFlags) anchors() (func(*pgxpool.Pool) []audit.Anchor, error) {
 	}
 	for _, url := range f.AuditURL {
 		fixed = append(fixed, audit.HTTPAnchor{URL: url, Client: client})
+	}
+	for _, url := range f.AuditS3 {
+		a := audit.ObjectLockAnchor{URL: url, Region: f.AuditRegion, KeyID: os.Getenv("AWS_ACCESS_KEY_ID"), Secret: secret.Of(os.Getenv("AWS_SECRET_ACCESS_KEY")), Session: secret.Of(os.Getenv("AWS_SESSION_TOKEN")),
+			Keep: time.Duration(f.AuditKeep) * 24 * time.Hour, Client: client, Now: time.Now}
+		if a.KeyID == "" || a.Secret.Empty() || f.AuditKeep < 1 {
+			return nil, errors.New("--audit-s3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and lock for a day at least")
+		}
+		fixed = append(fixed, a)
 	}
 	var witnesses []audit.WitnessAnchor
 	for _, text := range f.AuditWitness {

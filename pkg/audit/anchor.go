@@ -193,14 +193,16 @@ func (w WitnessAnchor) Put(ctx context.Context, size int64, signed string) (stri
 		switch answer.StatusCode {
 		case http.StatusOK:
 			cosigned := body + "\n\n" + string(text)
-			if _, err := note.Open([]byte(cosigned), note.VerifierList(w.Key)); err != nil {
+			opened, err := note.Open([]byte(cosigned), note.VerifierList(w.Key))
+			if err != nil {
 				return "", fmt.Errorf("the cosignature does not verify: %w", err)
 			}
-			return string(text), nil
+			// Lines of keys that are not the witness's stay out of the note.
+			return "\u2014 " + opened.Sigs[0].Name + " " + opened.Sigs[0].Base64 + "\n", nil
 		case http.StatusConflict:
 			known, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 			if err != nil || known == old || known > size {
-				return "", fmt.Errorf("the witness knows a log of %.20q entries, ours has %d: one of them was forked or cut", strings.TrimSpace(string(text)), size)
+				return "", fmt.Errorf("the witness answers %.60q, our log has %d entries: one of them was forked or cut", strings.TrimSpace(string(text)), size)
 			}
 			old = known
 		default:

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bufio"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"sync"
 
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/touchstone-id/touchstone/pkg/audit/record"
 )
@@ -64,12 +64,16 @@ func (w *Witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status, answer := w.add(string(body))
-	if status == http.StatusConflict {
+	if status == http.StatusConflict && answer != otherRoot {
 		rw.Header().Set("Content-Type", "text/x.tlog.size")
 	}
 	rw.WriteHeader(status)
 	io.WriteString(rw, answer)
 }
+
+// otherRoot answers a log that shows two trees of one size. It is no size, so
+// that nobody tries again from there.
+const otherRoot = "this witness cosigned another log of the same size\n"
 
 // add judges one checkpoint; of two at once the second sees the first.
 func (w *Witness) add(body string) (int, string) {
@@ -100,7 +104,7 @@ func (w *Witness) add(body string) (int, string) {
 	case old != known.Size:
 		return http.StatusConflict, strconv.FormatInt(known.Size, 10) + "\n"
 	case old == c.Size && known.Root != c.Root && old > 0:
-		return http.StatusConflict, strconv.FormatInt(known.Size, 10) + "\n"
+		return http.StatusConflict, otherRoot
 	}
 	if err := record.CheckConsistency(known, c, proof); err != nil {
 		return http.StatusUnprocessableEntity, err.Error() + "\n"
@@ -130,21 +134,25 @@ func (w *Witness) remember(c record.Checkpoint) error {
 	return err
 }
 
-// parseHead reads the first part of a request: the old size and the proof.
+// maxProof is how many lines a proof may have (C2SP tlog-witness).
+const maxProof = 63
+
+// parseHead reads the first part of a request: the old size and the proof, each
+// of whose lines ends in a newline, with no other way to write either.
 func parseHead(head string) (int64, [][]byte, error) {
-	scanner := bufio.NewScanner(strings.NewReader(head))
-	if !scanner.Scan() {
-		return 0, nil, errors.New("no old size")
-	}
-	text, ok := strings.CutPrefix(scanner.Text(), "old ")
+	lines := strings.Split(head, "\n")
+	text, ok := strings.CutPrefix(lines[0], "old ")
 	old, err := strconv.ParseInt(text, 10, 64)
-	if !ok || err != nil || old < 0 {
-		return 0, nil, fmt.Errorf("old size %q", text)
+	if !ok || err != nil || old < 0 || strconv.FormatInt(old, 10) != text {
+		return 0, nil, fmt.Errorf("old size %.20q", lines[0])
+	}
+	if len(lines)-1 > maxProof {
+		return 0, nil, errors.New("the proof has too many lines")
 	}
 	var proof [][]byte
-	for scanner.Scan() {
-		h, err := base64.StdEncoding.DecodeString(scanner.Text())
-		if err != nil || len(proof) > 63 {
+	for _, line := range lines[1:] {
+		h, err := base64.StdEncoding.Strict().DecodeString(line)
+		if err != nil || len(h) != tlog.HashSize || len(line) != base64.StdEncoding.EncodedLen(tlog.HashSize) {
 			return 0, nil, errors.New("the proof cannot be read")
 		}
 		proof = append(proof, h)

@@ -31,6 +31,14 @@ func (w *world) witnessed(dir string) (*audit.Witness, audit.WitnessAnchor) {
 	return witness, audit.WitnessAnchor{URL: server.URL, Key: key, Pool: w.pool, Client: server.Client()}
 }
 
+// signer is the log's, as the log's operator has it.
+func (w *world) signer() note.Signer {
+	w.Helper()
+	s, err := audit.OpenSigner(context.Background(), w.pool, make([]byte, 32), "idp.test/audit")
+	w.must(err)
+	return s.Signer
+}
+
 func (w *world) anchor(anchors ...audit.Anchor) error {
 	return audit.NewAnchors(w.pool, zerolog.Nop(), anchors...).Step(context.Background())
 }
@@ -117,6 +125,8 @@ func TestAWitnessReadsCarefully(t *testing.T) {
 	w.must(err)
 	forged, err := record.Checkpoint{Origin: "idp.test/audit", Size: 3}.Sign(record.NewSigner("idp.test/audit", other))
 	w.must(err)
+	rootless, err := record.Checkpoint{Origin: "idp.test/audit", Size: 0, Root: [32]byte{1}}.Sign(w.signer())
+	w.must(err)
 	ask := func(body string) (int, string) {
 		rec := httptest.NewRecorder()
 		witness.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/add-checkpoint", strings.NewReader(body)))
@@ -131,6 +141,13 @@ func TestAWitnessReadsCarefully(t *testing.T) {
 		{"a size that is none", "old x\n\n" + good, 400},
 		{"a size beyond", "old 9\n\n" + good, 400},
 		{"a proof that is none", "old 0\n!!\n\n" + good, 400},
+		{"a size with zeros before", "old 00\n\n" + good, 400},
+		{"a size with a sign", "old +0\n\n" + good, 400},
+		{"a carriage return", "old 0\r\n\n" + good, 400},
+		{"a hash cut short", "old 0\nAAAA\n\n" + good, 400},
+		{"an endless proof", "old 0" + strings.Repeat("\n"+strings.Repeat("A", 43)+"=", 64) + "\n\n" + good, 400},
+		{"a proof of nothing", "old 0\n" + strings.Repeat("A", 43) + "=\n\n" + good, 422},
+		{"no entries and a root", "old 0\n\n" + string(rootless), 422},
 		{"another log", "old 0\n\n" + strings.Replace(good, "idp.test", "evil.test", 1), 404},
 		{"another key", "old 0\n\n" + string(forged), 403},
 		{"altered", "old 0\n\n" + strings.Replace(good, "\n3\n", "\n4\n", 1), 403},
@@ -149,5 +166,32 @@ func TestAWitnessReadsCarefully(t *testing.T) {
 	again.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/add-checkpoint", strings.NewReader("old 0\n\n"+good)))
 	if rec.Code != http.StatusConflict || rec.Body.String() != "3\n" {
 		t.Errorf("after a restart: status %d %q", rec.Code, rec.Body)
+	}
+}
+
+func TestOnlyTheWitnessAddsToTheNote(t *testing.T) {
+	w := newWorld(t)
+	w.act(3, "ada")
+	w.step()
+	honest, anchor := w.witnessed(t.TempDir())
+	_, key, err := record.GenerateKey()
+	w.must(err)
+	stranger := record.NewCosigner("stranger.test", key, time.Now)
+	between := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rec := httptest.NewRecorder()
+		honest.ServeHTTP(rec, r)
+		added, err := note.Sign(&note.Note{Text: w.checkpoint(3).Text()}, stranger)
+		if err != nil {
+			t.Error(err)
+		}
+		_, lines, _ := strings.Cut(string(added), "\n\n")
+		rw.WriteHeader(rec.Code)
+		rw.Write([]byte(lines + rec.Body.String()))
+	}))
+	defer between.Close()
+	anchor.URL = between.URL
+	w.must(w.anchor(anchor))
+	if text := w.latest(); strings.Contains(text, "stranger.test") || strings.Count(text, "\u2014 ") != 2 {
+		t.Errorf("the note became\n%s", text)
 	}
 }

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,11 +61,23 @@ func hashesOf(list [][]byte) ([]tlog.Hash, error) {
 	return hashes, nil
 }
 
+// emptyRoot is the root of a log without entries (RFC 6962 section 2.1).
+var emptyRoot = tlog.Hash(sha256.Sum256(nil))
+
 // CheckConsistency checks that an older checkpoint is a prefix of a newer one.
 func CheckConsistency(older, newer Checkpoint, proof [][]byte) error {
 	hashes, err := hashesOf(proof)
 	if err != nil {
 		return err
+	}
+	if older.Size > newer.Size {
+		return fmt.Errorf("a log of %d entries cannot continue one of %d", newer.Size, older.Size)
+	}
+	if (older.Size == 0 || older.Size == newer.Size) && len(hashes) > 0 {
+		return errors.New("there is nothing to prove, and a proof")
+	}
+	if newer.Size == 0 && newer.Root != emptyRoot {
+		return errors.New("a log without entries has another root")
 	}
 	if older.Size == 0 {
 		return nil
