@@ -400,7 +400,7 @@ table signing_key -- owner: keyring; token-signing keys; the private part is sea
   constraint a_destroyed_key_is_retired CHECK (((destroyed_at IS NULL) OR ((retires_at IS NOT NULL) AND (sealed = '\x'::bytea))))
   constraint a_key_signs_only_when_ready CHECK (((activates_at IS NULL) OR (activates_at >= ready_at)))
   constraint a_withdrawn_key_is_retired CHECK (((withdrawn_at IS NULL) OR (retires_at = withdrawn_at)))
-  constraint algorithm_is_known CHECK ((algorithm = ANY (ARRAY['RS256'::text, 'PS256'::text, 'ES256'::text])))
+  constraint algorithm_is_known CHECK ((algorithm = ANY (ARRAY['RS256'::text, 'PS256'::text, 'ES256'::text, 'EdDSA'::text])))
   constraint retirement_follows_honour CHECK (((retires_at IS NULL) OR ((honoured_at IS NOT NULL) AND (retires_at >= honoured_at))))
   constraint signing_key_pkey PRIMARY KEY (kid)
   CREATE UNIQUE INDEX one_current_key_for_each_algorithm ON public.signing_key USING btree (algorithm) WHERE ((activates_at IS NOT NULL) AND (honoured_at IS NULL))

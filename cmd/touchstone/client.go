@@ -59,7 +59,7 @@ type createClient struct {
 	AuthMethod            string   `help:"client_secret_basic, client_secret_post or private_key_jwt; a secret in header or body by default." enum:",client_secret_basic,client_secret_post,private_key_jwt" default:""`
 	JWKSURI               string   `name:"jwks-uri" help:"Where the client publishes its keys, for private_key_jwt." placeholder:"URL"`
 	PKCEExempt            bool     `name:"pkce-exempt" help:"Let a confidential client leave PKCE out and send a nonce."`
-	IDTokenAlg            string   `name:"id-token-alg" help:"RS256, PS256 or ES256." enum:",RS256,PS256,ES256" default:""`
+	IDTokenAlg            string   `name:"id-token-alg" help:"RS256, PS256, ES256 or EdDSA." enum:",RS256,PS256,ES256,EdDSA" default:""`
 	LogoutURI             string   `name:"backchannel-logout-uri" help:"Where the client is told that a session ended." placeholder:"URL"`
 	PostLogoutRedirectURI []string `help:"Post-logout redirect URI; may be given more than once."`
 	Sector                string   `help:"Gives the client pairwise subjects, shared by the clients of a sector."`

@@ -119,7 +119,7 @@ func (f databaseFlags) describeKey(ctx context.Context, out io.Writer, token str
 }
 
 type rotateKeys struct {
-	Algorithm string `default:"RS256" enum:"RS256,PS256,ES256" help:"RS256, PS256 or ES256."`
+	Algorithm string `default:"RS256" enum:"RS256,PS256,ES256,EdDSA" help:"RS256, PS256, ES256 or EdDSA."`
 	keyFlags
 }
 
@@ -158,7 +158,7 @@ func (c *retireKey) Run(ctx context.Context) error {
 }
 
 type emergencyKeys struct {
-	Algorithm string `default:"RS256" enum:"RS256,PS256,ES256,all" help:"RS256, PS256, ES256 or all."`
+	Algorithm string `default:"RS256" enum:"RS256,PS256,ES256,EdDSA,all" help:"RS256, PS256, ES256, EdDSA or all."`
 	Cause     string `required:"" help:"Why, for the record."`
 	Fresh     bool   `help:"Distrust the published successor too: a new key signs after five minutes, and gateways may refuse its tokens for a while."`
 	keyFlags
@@ -237,7 +237,7 @@ func rulesInForce(ctx context.Context, pool *pgxpool.Pool) (keyring.Rules, error
 
 type importKey struct {
 	File      string `arg:"" help:"File with the private key; - reads standard input."`
-	Algorithm string `default:"RS256" enum:"RS256,PS256,ES256" help:"RS256, PS256 or ES256."`
+	Algorithm string `default:"RS256" enum:"RS256,PS256,ES256,EdDSA" help:"RS256, PS256, ES256 or EdDSA."`
 	keyFlags
 }
 

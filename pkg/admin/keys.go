@@ -137,7 +137,7 @@ func (c *Console) timeline(v *visit) error {
 // algorithm is that of the address, when there is a ring of it.
 func (c *Console) algorithm(v *visit) (keyring.Algorithm, error) {
 	alg := keyring.Algorithm(v.r.PathValue("algorithm"))
-	if !slices.Contains(c.options.Ring.Algorithms(), alg) {
+	if !slices.Contains(keyring.Algorithms(), alg) {
 		return "", denial.New(denial.PageNotFound, "no ring for %q", alg)
 	}
 	return alg, nil

@@ -43,8 +43,8 @@ func (c Client) CheckUp() []Point {
 	check(ProfileFAPI2, "the client is confidential (section 5.3.2.1)", c.Kind != Public, "move the code exchange to a server of yours")
 	check(ProfileFAPI2, "the client proves itself with private_key_jwt or mTLS (section 5.3.2.1)", c.Settings.AuthMethod == AuthPrivateKeyJWT,
 		"register token_endpoint_auth_method private_key_jwt with jwks or jwks_uri")
-	check(ProfileFAPI2, "ID tokens are signed with PS256 or ES256 (section 5.4)", !code || slices.Contains([]string{"PS256", "ES256"}, c.Settings.IDTokenAlgorithm),
-		"register id_token_signed_response_alg ES256 or PS256")
+	check(ProfileFAPI2, "ID tokens are signed with PS256, ES256 or EdDSA (section 5.4)", !code || slices.Contains([]string{"PS256", "ES256", "EdDSA"}, c.Settings.IDTokenAlgorithm),
+		"register id_token_signed_response_alg ES256, PS256 or EdDSA")
 	check(ProfileFAPI2, "redirect URIs are https (section 5.3.2.2)", !slices.ContainsFunc(c.RedirectURIs, func(uri string) bool {
 		u, err := url.Parse(uri)
 		return err != nil || u.Scheme != "https"

@@ -45,6 +45,8 @@ type registry struct {
 	byID map[ClientID]Client
 	// origins are those of the redirect URIs of public clients.
 	origins map[string]bool
+	// algorithms are those that clients want their ID tokens signed with.
+	algorithms map[string]bool
 }
 
 // OpenClients loads the registry.
@@ -62,6 +64,10 @@ func (c *Clients) Get(id ClientID) (Client, bool) {
 // HasOrigin reports whether a public client has a redirect URI of this origin:
 // its scripts may then read what we answer.
 func (c *Clients) HasOrigin(origin string) bool { return c.current.Load().origins[origin] }
+
+// WantsIDTokens reports whether a client wants its ID tokens signed with the
+// algorithm.
+func (c *Clients) WantsIDTokens(alg string) bool { return c.current.Load().algorithms[alg] }
 
 // All returns every client, by id.
 func (c *Clients) All() []Client {
@@ -85,9 +91,10 @@ func (c *Clients) Reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read clients: %w", err)
 	}
-	read := registry{byID: make(map[ClientID]Client, len(clients)), origins: map[string]bool{}}
+	read := registry{byID: make(map[ClientID]Client, len(clients)), origins: map[string]bool{}, algorithms: map[string]bool{}}
 	for _, client := range clients {
 		read.byID[client.ID] = client
+		read.algorithms[client.Settings.IDTokenAlgorithm] = true
 		for _, uri := range client.RedirectURIs {
 			if u, err := url.Parse(uri); err == nil && client.Kind == Public && (u.Scheme == "https" || u.Scheme == "http") {
 				read.origins[u.Scheme+"://"+u.Host] = true

@@ -3,6 +3,7 @@ package keyring
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -14,19 +15,20 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Algorithm is a JWS algorithm (RFC 7518 section 3.1) that API Management can
-// verify through discovery.
+// Algorithm is a JWS algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
 type Algorithm string
 
-// The algorithms in use. RS256 is the default: every gateway of any age verifies it.
+// The algorithms in use. RS256 is the default: every gateway of any age verifies
+// it. API Management verifies all but EdDSA, which is for ID tokens alone.
 const (
 	RS256 Algorithm = "RS256"
 	PS256 Algorithm = "PS256"
 	ES256 Algorithm = "ES256"
+	EdDSA Algorithm = "EdDSA"
 )
 
 // Algorithms returns every algorithm, RS256 first.
-func Algorithms() []Algorithm { return []Algorithm{RS256, PS256, ES256} }
+func Algorithms() []Algorithm { return []Algorithm{RS256, PS256, ES256, EdDSA} }
 
 // rsaBits is the size of RSA keys: 112 bits of security, enough for tokens that
 // live minutes under keys that live months, at a third of the cost of 3072.
@@ -111,6 +113,8 @@ func generate(alg Algorithm) (material, error) {
 		signer, err = rsa.GenerateKey(rand.Reader, rsaBits)
 	case ES256:
 		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case EdDSA:
+		_, signer, err = ed25519.GenerateKey(rand.Reader)
 	default:
 		return material{}, fmt.Errorf("unknown algorithm %q", alg)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
@@ -130,9 +131,11 @@ func readPrivate(alg Algorithm, text []byte) (material, error) {
 		fits = (alg == RS256 || alg == PS256) && k.N.BitLen() >= rsaBits && k.Validate() == nil
 	case *ecdsa.PrivateKey:
 		fits = alg == ES256 && k.Curve == elliptic.P256()
+	case ed25519.PrivateKey:
+		fits = alg == EdDSA
 	}
 	if !fits {
-		return material{}, fmt.Errorf("import: %s needs %s", alg, map[bool]string{true: "a P-256 key", false: "an RSA key of at least 2048 bits"}[alg == ES256])
+		return material{}, fmt.Errorf("import: %s needs %s", alg, map[Algorithm]string{RS256: "an RSA key of at least 2048 bits", PS256: "an RSA key of at least 2048 bits", ES256: "a P-256 key", EdDSA: "an Ed25519 key"}[alg])
 	}
 	return materialOf(alg, key.(crypto.Signer))
 }

@@ -26,6 +26,9 @@ type Options struct {
 	// Algorithms are those that have rings; nil means all, so that an API can
 	// change to any without a wait.
 	Algorithms []Algorithm
+	// EdDSA reports whether somebody wants keys of EdDSA published: gateways pass
+	// over them at best, so that the set has none otherwise. Nil means nobody.
+	EdDSA func() bool
 	// Rules returns the rules in force; nil means DefaultRules.
 	Rules func() Rules
 	// Development shortens every wait before a key may sign to seconds. It is
@@ -66,6 +69,9 @@ func Open(ctx context.Context, o Options) (*Ring, error) {
 func open(ctx context.Context, o Options, s seams) (*Ring, error) {
 	if o.Algorithms == nil {
 		o.Algorithms = Algorithms()
+	}
+	if o.EdDSA == nil {
+		o.EdDSA = func() bool { return false }
 	}
 	if o.Rules == nil {
 		o.Rules = DefaultRules
@@ -245,7 +251,9 @@ func (r *Ring) lookLocked(ctx context.Context, tx pgx.Tx) (look, error) {
 func (r *Ring) Algorithms() []Algorithm {
 	var algs []Algorithm
 	for _, k := range r.current.Load().public {
-		algs = append(algs, Algorithm(k.Algorithm))
+		if k.Algorithm != string(EdDSA) || r.options.EdDSA() {
+			algs = append(algs, Algorithm(k.Algorithm))
+		}
 	}
 	slices.Sort(algs)
 	return slices.Compact(algs)

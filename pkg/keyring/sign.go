@@ -24,11 +24,15 @@ func (r *Ring) fresh() (*snapshot, error) {
 }
 
 // JWKS returns the published key set (RFC 7517 section 5): pending, active and
-// honoured keys. The caller must not change the body. The error is ErrStale.
+// honoured keys, those of EdDSA only while Options say that somebody wants them.
+// The caller must not change the body. The error is ErrStale.
 func (r *Ring) JWKS() (Document, error) {
 	s, err := r.fresh()
 	if err != nil {
 		return Document{}, err
+	}
+	if r.options.EdDSA() {
+		return s.jwksWithEdDSA, nil
 	}
 	return s.jwks, nil
 }
@@ -75,7 +79,7 @@ func (r *Ring) Verify(token, typ string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA})
 	if err != nil {
 		return nil, denial.New(denial.TokenInvalid, "not a signed token")
 	}

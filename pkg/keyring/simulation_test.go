@@ -161,7 +161,7 @@ func (s *simulation) events(quiet time.Duration) {
 		s.count["clocks moved"]++
 	}
 	if often(30 * day) {
-		alg := Algorithms()[s.random.IntN(3)]
+		alg := Algorithms()[s.random.IntN(len(Algorithms()))]
 		// A partition just before an emergency is the attacker's best case.
 		if s.random.IntN(2) == 0 {
 			s.replicas[0].cut = s.now.Add(30 * time.Minute)
@@ -172,7 +172,7 @@ func (s *simulation) events(quiet time.Duration) {
 		busy(30 * time.Minute)
 	}
 	if often(60 * day) {
-		_, err := s.replicas[1].Rotate(s.Context(), Algorithms()[s.random.IntN(3)], "operator")
+		_, err := s.replicas[1].Rotate(s.Context(), Algorithms()[s.random.IntN(len(Algorithms()))], "operator")
 		s.must(err)
 		s.count["operator's rotations"]++
 	}
@@ -182,7 +182,7 @@ func (s *simulation) events(quiet time.Duration) {
 func (s *simulation) start() *replica {
 	r := &replica{}
 	var err error
-	r.Ring, err = open(s.Context(), Options{Pool: s.pool, Log: audit.New(s.pool), Sealer: testSealer(s, 1)}, s.seams(&r.off))
+	r.Ring, err = open(s.Context(), Options{Pool: s.pool, Log: audit.New(s.pool), Sealer: testSealer(s, 1), EdDSA: func() bool { return true }}, s.seams(&r.off))
 	s.must(err)
 	return r
 }
@@ -239,7 +239,7 @@ func (s *simulation) step(busy bool) {
 	s.show()
 	// Panic breeds panic: a second emergency while gateways still learn of the first change.
 	if busy && s.random.IntN(60) == 0 {
-		if _, err := s.replicas[1].Emergency(s.Context(), Algorithms()[s.random.IntN(3)], "again", false); err == nil {
+		if _, err := s.replicas[1].Emergency(s.Context(), Algorithms()[s.random.IntN(len(Algorithms()))], "again", false); err == nil {
 			s.count["emergencies in a row"]++
 		} else {
 			s.count["emergencies that had to wait"]++
@@ -302,7 +302,7 @@ func (s *simulation) show() {
 // verify checks a real signature with the key that the gateway has.
 func (s *simulation) verify(g *gateway, made token) {
 	s.Helper()
-	jws, err := jose.ParseSignedCompact(made.text, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256})
+	jws, err := jose.ParseSignedCompact(made.text, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA})
 	s.must(err)
 	if _, err := jws.Verify(g.keys[made.kid].Key); err != nil || jws.Signatures[0].Header.Algorithm != string(made.alg) {
 		s.Errorf("%s: the signature under %s does not verify: %v", s.now, made.kid, err)

@@ -32,10 +32,12 @@ type parts struct {
 // snapshot is everything signing, publishing and health need, built after each
 // look at the database. It is immutable.
 type snapshot struct {
-	jwks    Document
-	public  map[string]jose.JSONWebKey
-	signing map[Algorithm]active
-	parts   map[string]parts
+	// jwks is the key set that gateways read, jwksWithEdDSA has more.
+	jwks          Document
+	jwksWithEdDSA Document
+	public        map[string]jose.JSONWebKey
+	signing       map[Algorithm]active
+	parts         map[string]parts
 	// next is when the clock alone may change something; zero when it will not.
 	next time.Time
 	// read is what it was built from.
@@ -106,12 +108,14 @@ func build(ctx context.Context, l read, rules Rules, algs []Algorithm, known map
 		}
 	}
 	slices.SortFunc(set.Keys, func(a, b jose.JSONWebKey) int { return strings.Compare(a.KeyID, b.KeyID) })
-	body, err := json.Marshal(set)
-	if err != nil {
-		return nil, fmt.Errorf("encode key set: %w", err)
+	var err error
+	if s.jwksWithEdDSA, err = documentOf(set); err != nil {
+		return nil, err
 	}
-	sum := sha256.Sum256(body)
-	s.jwks = Document{body, `"` + b64(sum[:16]) + `"`}
+	set.Keys = slices.DeleteFunc(set.Keys, func(k jose.JSONWebKey) bool { return k.Algorithm == string(EdDSA) })
+	if s.jwks, err = documentOf(set); err != nil {
+		return nil, err
+	}
 	for _, alg := range algs {
 		v := viewOf(l.look, alg, rules)
 		if v.current != nil {
@@ -123,6 +127,16 @@ func build(ctx context.Context, l read, rules Rules, algs []Algorithm, known map
 	}
 	s.problems = append(s.problems, problemsAround(l)...)
 	return s, nil
+}
+
+// documentOf makes a key set ready to be served.
+func documentOf(set jose.JSONWebKeySet) (Document, error) {
+	body, err := json.Marshal(set)
+	if err != nil {
+		return Document{}, fmt.Errorf("encode key set: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	return Document{body, `"` + b64(sum[:16]) + `"`}, nil
 }
 
 // signersOf makes the signers of a private key.

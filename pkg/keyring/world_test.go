@@ -2,9 +2,6 @@ package keyring
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
@@ -34,13 +31,10 @@ func newWorld(t *testing.T) *world {
 
 // small makes keys that are quick to make and otherwise like real ones.
 func small(alg Algorithm) (material, error) {
-	var signer crypto.Signer
-	var err error
-	if alg == ES256 {
-		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	} else {
-		signer, err = rsa.GenerateKey(rand.Reader, 1024)
+	if alg != RS256 && alg != PS256 {
+		return generate(alg)
 	}
+	signer, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		return material{}, err
 	}
@@ -70,7 +64,7 @@ func testSealer(t testing.TB, key byte) Sealer {
 // ring opens a replica.
 func (w *world) ring(change ...func(*Options)) *Ring {
 	w.Helper()
-	o := Options{Pool: w.pool, Log: audit.New(w.pool), Sealer: testSealer(w, 1)}
+	o := Options{Pool: w.pool, Log: audit.New(w.pool), Sealer: testSealer(w, 1), EdDSA: func() bool { return true }}
 	for _, c := range change {
 		c(&o)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -210,7 +211,7 @@ func (p *Provider) sign(g grant.Grant) (tokenResponse, error) {
 		if client.Settings.IDTokenAlgorithm != "" {
 			idAlg = keyring.Algorithm(client.Settings.IDTokenAlgorithm)
 		}
-		response.IDToken, err = p.options.Ring.Sign(idAlg, claim.TypeIDToken, p.idToken(g, who, now, response.AccessToken))
+		response.IDToken, err = p.options.Ring.Sign(idAlg, claim.TypeIDToken, p.idToken(g, who, now, idAlg, response.AccessToken))
 	}
 	return response, err
 }
@@ -258,12 +259,11 @@ type idToken struct {
 }
 
 // idToken returns the claims of an ID token (OpenID Connect Core section 2).
-func (p *Provider) idToken(g grant.Grant, who *grant.Authentication, now time.Time, accessToken string) idToken {
-	sum := sha256.Sum256([]byte(accessToken))
+func (p *Provider) idToken(g grant.Grant, who *grant.Authentication, now time.Time, alg keyring.Algorithm, accessToken string) idToken {
 	opened := slices.DeleteFunc(slices.Clone(g.IDTokenScopes), func(s string) bool { return !slices.Contains(g.Scopes, s) })
 	t := claim.IDToken{Issuer: p.options.Issuer, Subject: p.subject(g.ClientID, g.UserID), Audience: string(g.ClientID), IssuedAt: now.Unix(), Expiry: now.Add(idTokenLife).Unix(),
 		AuthTime: who.AuthTime.Unix(), Nonce: g.Nonce, ACR: p.acrFor(g), AMR: who.AMR, SessionID: who.Session,
-		AccessTokenHash: base64.RawURLEncoding.EncodeToString(sum[:16])}
+		AccessTokenHash: hashOf(alg, accessToken)}
 	if slices.Contains(opened, "profile") {
 		t.Name, t.PreferredUsername = g.UserDisplayName, g.UserName
 	}
@@ -271,6 +271,18 @@ func (p *Provider) idToken(g grant.Grant, who *grant.Authentication, now time.Ti
 		t.Authenticator = who.Authenticator
 	}
 	return idToken{t, g.Profile.For(opened)}
+}
+
+// hashOf is the left half of an access token's hash, by the hash function of the
+// algorithm that signs the ID token (OpenID Connect Core section 3.1.3.6): for
+// Ed25519 that is SHA-512 (RFC 8032 section 5.1).
+func hashOf(alg keyring.Algorithm, accessToken string) string {
+	if alg == keyring.EdDSA {
+		sum := sha512.Sum512([]byte(accessToken))
+		return base64.RawURLEncoding.EncodeToString(sum[:32])
+	}
+	sum := sha256.Sum256([]byte(accessToken))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // acrFor returns the level that an ID token names: of those that the client

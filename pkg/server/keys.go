@@ -28,6 +28,7 @@ func (s *Server) openRing(ctx context.Context) error {
 		}
 	}
 	s.Ring, err = keyring.Open(ctx, keyring.Options{Pool: s.Pool, Log: s.Log, Sealer: sealer, Previous: o.PreviousSealers, Development: o.Development,
+		EdDSA: func() bool { return s.Clients.WantsIDTokens(string(keyring.EdDSA)) },
 		Rules: func() keyring.Rules {
 			k := s.Trust.Current().Keys
 			return keyring.Rules{PublishAhead: k.PublishAhead, RotateEvery: k.RotateEvery}

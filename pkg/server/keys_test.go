@@ -15,9 +15,9 @@ import (
 
 func TestACompromisedModelReachesTheSigningKeys(t *testing.T) {
 	for _, tt := range []struct{ name, keys, follows, demands string }{
-		{"said nothing", "", "rotate", "ES256 rotate, PS256 rotate, RS256 rotate"},
+		{"said nothing", "", "rotate", "ES256 rotate, EdDSA rotate, PS256 rotate, RS256 rotate"},
 		{"nothing", "keys: {on_compromise: nothing}\n", "nothing", ""},
-		{"emergency", "keys: {on_compromise: emergency}\n", "emergency", "ES256 emergency, PS256 emergency, RS256 emergency"},
+		{"emergency", "keys: {on_compromise: emergency}\n", "emergency", "ES256 emergency, EdDSA emergency, PS256 emergency, RS256 emergency"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWatched(t, trustFile+tt.keys)

@@ -30,7 +30,7 @@ func (r *reader) client(n *yaml.Node, at string, t *Trust) {
 		"jwks":                         r.text(&c.JWKS, keySet),
 		"jwks_uri":                     r.text(&c.JWKSURI, remoteURL),
 		"pkce_exempt":                  r.truth(&c.PKCEExempt),
-		"id_token_signed_response_alg": r.text(&c.IDTokenAlgorithm, oneOf("RS256", "PS256", "ES256")),
+		"id_token_signed_response_alg": r.text(&c.IDTokenAlgorithm, oneOf("RS256", "PS256", "ES256", "EdDSA")),
 		"backchannel_logout_uri":       r.text(&c.BackchannelLogoutURI, remoteURL),
 		"sector":                       r.text(&c.Sector, identifier),
 		"token_lifetime":               r.duration(&c.TokenLifetime, minTokenLifetime, maxTokenLifetime),

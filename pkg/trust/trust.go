@@ -146,7 +146,7 @@ type Client struct {
 	JWKS, JWKSURI string
 	// PKCEExempt lets a confidential client leave the code challenge out; it must send a nonce then.
 	PKCEExempt bool
-	// IDTokenAlgorithm is RS256 (default), PS256 or ES256.
+	// IDTokenAlgorithm is RS256 (default), PS256, ES256 or EdDSA.
 	IDTokenAlgorithm string
 	// BackchannelLogoutURI is told when a session ends (OpenID Connect Back-Channel Logout).
 	BackchannelLogoutURI string
