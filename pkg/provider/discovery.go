@@ -53,17 +53,19 @@ type metadata struct {
 	ProtectedResources    []string `json:"protected_resources,omitempty"`
 }
 
-// published is the document made under one version of the trust file.
+// published is the document made under one version of the trust file, for
+// clients that want EdDSA or do not.
 type published struct {
 	version  string
+	eddsa    bool
 	document keyring.Document
 }
 
-// describeNow returns the document of the trust file in force, built once for
-// each.
+// describeNow returns the document of the trust file and the clients in force,
+// built once for each.
 func (p *Provider) describeNow() keyring.Document {
-	t, current := p.options.Trust(), p.discovery.Load()
-	if current.version == t.Version {
+	t, current, eddsa := p.options.Trust(), p.discovery.Load(), p.options.Clients.WantsIDTokens(string(keyring.EdDSA))
+	if current.version == t.Version && current.eddsa == eddsa {
 		return current.document
 	}
 	document, err := p.describe(t)
@@ -71,7 +73,7 @@ func (p *Provider) describeNow() keyring.Document {
 		p.options.Logger.Error().Err(err).Msg("the discovery document could not be rebuilt; the last good one stays")
 		return current.document
 	}
-	p.discovery.Store(&published{t.Version, document})
+	p.discovery.Store(&published{t.Version, eddsa, document})
 	return document
 }
 

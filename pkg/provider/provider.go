@@ -124,7 +124,7 @@ func New(o Options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.discovery.Store(&published{t.Version, document})
+	p.discovery.Store(&published{t.Version, o.Clients.WantsIDTokens(string(keyring.EdDSA)), document})
 	mux := http.NewServeMux()
 	for _, r := range p.routes() {
 		mux.HandleFunc(r.pattern, r.handler)

@@ -2,10 +2,17 @@ package server
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/oauth2"
+
+	"github.com/touchstone-id/touchstone/pkg/audit"
+	"github.com/touchstone-id/touchstone/pkg/grant"
 )
 
 // TestGoOIDCSignsIn drives a client that nobody here wrote: coreos/go-oidc with
@@ -68,5 +75,53 @@ func TestGoOIDCSignsIn(t *testing.T) {
 	fresh, err := config.TokenSource(ctx, token).Token()
 	if err != nil || fresh.RefreshToken == token.RefreshToken {
 		t.Errorf("refresh: %v", err)
+	}
+}
+
+// TestEdDSAForOneClient signs in a client that registered EdDSA, at a server
+// whose key set had no such key a moment before.
+func TestEdDSAForOneClient(t *testing.T) {
+	w := newWorldOf(t, Options{Trust: []byte(trustFile)})
+	b := w.enrolled()
+	ctx := context.Background()
+	_, before := b.do("GET", "/jwks", nil)
+	_, text := b.do("GET", "/.well-known/openid-configuration", nil)
+	var discovery struct {
+		Algorithms []string `json:"id_token_signing_alg_values_supported"`
+	}
+	if err := json.Unmarshal([]byte(text), &discovery); err != nil || len(discovery.Algorithms) != 3 || slices.Contains(discovery.Algorithms, "EdDSA") || strings.Contains(before, "OKP") {
+		t.Fatalf("nobody wants EdDSA, and there it is: %v %s %v", discovery, before, err)
+	}
+	err := w.server.Log.Do(ctx, func(tx pgx.Tx) (audit.Event, error) {
+		_, err := grant.CreateClient(ctx, tx, grant.Client{ID: "ed", Name: "Ed", Kind: grant.Public, RedirectURIs: []string{callback}, GrantTypes: []string{"authorization_code"},
+			Scopes: []string{"openid"}, Settings: grant.Settings{FirstParty: true, IDTokenAlgorithm: "EdDSA"}})
+		return audit.Event{Action: audit.ClientCreated, ClientID: "ed"}, err
+	})
+	if err == nil {
+		err = w.server.Clients.Reload(ctx)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := oidc.NewProvider(ctx, w.http.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, got := b.token(redemption(b.code(request("client_id", "ed", "scope", "openid", "resource", "")), "client_id", "ed"))
+	if status != 200 {
+		t.Fatalf("%d %v", status, got)
+	}
+	id, err := provider.Verifier(&oidc.Config{ClientID: "ed"}).Verify(ctx, got["id_token"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := id.VerifyAccessToken(got["access_token"].(string)); err != nil {
+		t.Error(err)
+	}
+	if header := decode(t, got["id_token"].(string), 0); header["alg"] != "EdDSA" {
+		t.Errorf("signed by %v", header["alg"])
+	}
+	if header := decode(t, got["access_token"].(string), 0); header["alg"] != "RS256" {
+		t.Errorf("an access token signed by %v", header["alg"])
 	}
 }
