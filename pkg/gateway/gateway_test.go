@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -125,6 +127,29 @@ func TestLoadRefusesWhatItDoesNotImplement(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFiftyRequestsShareAProof reads every claim of one token in fifty requests at
+// once; one request that changed its copy would show in another's.
+func TestFiftyRequestsShareAProof(t *testing.T) {
+	w := with(t, `<inbound>`+strings.TrimSuffix(strings.TrimPrefix(validate(` header-name="Authorization" output-token-variable-name="jwt"`, discovery), "<inbound>"), "</inbound>")+`
+<return-response><set-body>@(string.Join(" ", ((Jwt)context.Variables["jwt"]).Claims.OrderBy(c => c.Key).Select(c => c.Key + "=" + c.Value[0])))</set-body></return-response></inbound>`)
+	token := w.sign(w.good(nil))
+	want := w.call("GET", "/a/1", bearer(token)...)
+	if want.Code != 200 || !strings.Contains(want.Body.String(), "sub=") {
+		t.Fatal(want.Code, want.Body)
+	}
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			r, got := httptest.NewRequest("GET", "/a/1", nil), httptest.NewRecorder()
+			r.Header.Set("Authorization", "Bearer "+token)
+			if w.gateway.ServeHTTP(got, r); got.Body.String() != want.Body.String() {
+				t.Errorf("got %d %s", got.Code, got.Body)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestAProofEndsWithTheKeyThatGaveIt(t *testing.T) {

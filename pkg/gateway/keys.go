@@ -15,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/touchstone-id/touchstone/pkg/apim"
+	"github.com/touchstone-id/touchstone/pkg/apim/expr"
 )
 
 // minRSABits is the smallest RSA key that the validating library verifies with.
@@ -62,32 +63,35 @@ const maxProofs = 1024
 type proofs struct {
 	mu     sync.Mutex // guards what follows
 	by     []*snapshot
-	tokens map[[sha256.Size]byte]bool
+	tokens map[[sha256.Size]byte]*expr.Jwt
 	order  [][sha256.Size]byte
 }
 
-// known reports whether these keys have verified the token.
-func (p *proofs) known(by []*snapshot, token [sha256.Size]byte) bool {
+// known returns what the token says, when these keys have verified it.
+func (p *proofs) known(by []*snapshot, token [sha256.Size]byte) (*expr.Jwt, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.tokens[token] && slices.Equal(p.by, by)
+	jwt, ok := p.tokens[token]
+	return jwt, ok && slices.Equal(p.by, by)
 }
 
-// keep remembers a verified token and forgets the oldest.
-func (p *proofs) keep(by []*snapshot, token [sha256.Size]byte) {
+// keep remembers a verified token, by its digest and what it says and not by its
+// text, and forgets the oldest.
+func (p *proofs) keep(by []*snapshot, token [sha256.Size]byte, jwt *expr.Jwt) {
+	jwt = jwt.Again("")
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !slices.Equal(p.by, by) || p.tokens == nil {
-		p.by, p.tokens, p.order = slices.Clone(by), map[[sha256.Size]byte]bool{}, nil
+		p.by, p.tokens, p.order = slices.Clone(by), map[[sha256.Size]byte]*expr.Jwt{}, nil
 	}
-	if p.tokens[token] {
+	if p.tokens[token] != nil {
 		return
 	}
 	if len(p.order) >= maxProofs {
 		delete(p.tokens, p.order[0])
 		p.order = p.order[1:]
 	}
-	p.tokens[token], p.order = true, append(p.order, token)
+	p.tokens[token], p.order = jwt, append(p.order, token)
 }
 
 // keySource compiles openid-config and issuer-signing-keys.

@@ -52,7 +52,7 @@ type run struct {
 	decision  string
 	steps     []step
 	// parsed are the tokens that were read in this request.
-	parsed map[string]*expr.Jwt
+	parsed map[string]*readToken
 	// seen and requested are what expressions see.
 	seen      *expr.Context
 	requested *expr.Request
@@ -96,7 +96,7 @@ func newRun(g *Gateway, w http.ResponseWriter, req *http.Request) *run {
 	rand.Read(id[:])                                // never fails: see crypto/rand.Read
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // a random UUID (RFC 9562 section 5.4)
 	r := &run{gateway: g, id: id.String(), now: g.options.Now(), remote: host, client: req,
-		added: http.Header{}, variables: map[string]any{}, parsed: map[string]*expr.Jwt{}, decision: decisionPassed}
+		added: http.Header{}, variables: map[string]any{}, parsed: map[string]*readToken{}, decision: decisionPassed}
 	r.request = request{method: req.Method, rawQuery: req.URL.RawQuery, header: arrived(req.Header), body: http.MaxBytesReader(w, req.Body, maxBody), length: req.ContentLength}
 	origin, asks := req.Header.Get("Origin"), req.Header.Get("Access-Control-Request-Method")
 	r.preflight = req.Method == http.MethodOptions && origin != "" && asks != ""

@@ -106,15 +106,16 @@ func (v *validateJWT) validate(r *run) (*expr.Jwt, *verdict, error) {
 			return nil, no, nil
 		}
 	}
-	jwt, no := r.parse(token)
+	ring, fault := v.source.keys(r.now)
+	read, no := r.parse(token, v.source, ring)
 	if no != nil {
 		return nil, no, nil
 	}
-	ring, err := v.source.keys(r.now)
-	if err != nil {
-		return nil, fail(apim.NoMetadata, err.Error(), "a discovery document and its key set"), nil
+	if fault != nil {
+		return nil, fail(apim.NoMetadata, fault.Error(), "a discovery document and its key set"), nil
 	}
-	if no, err := v.signature(r, token, ring); err != nil || no != nil {
+	jwt := read.jwt
+	if no, err := v.signature(r, token, read, ring); err != nil || no != nil {
 		if no != nil && no.IDX == apim.KeyUnknown.IDX {
 			// The library looks at the lifetime before it reports an unknown key.
 			if late, err := v.lifetime(r, jwt); err != nil || late != nil {
@@ -181,23 +182,45 @@ func (v *validateJWT) extract(r *run) (string, *verdict, error) {
 	return token, nil, nil
 }
 
-// parse reads a token, once in a request.
-func (r *run) parse(token string) (*expr.Jwt, *verdict) {
+// readToken is a token that was read in this request.
+type readToken struct {
+	jwt    *expr.Jwt
+	digest [sha256.Size]byte
+	// source and by verified it last; nil before.
+	source *keySource
+	by     []*snapshot
+}
+
+// verified reports whether these keys of the source have verified the token.
+func (t *readToken) verified(s *keySource, by []*snapshot) bool {
+	return t.source == s && slices.Equal(t.by, by)
+}
+
+// parse reads a token, once in a request; one that the source's keys have verified
+// before was read then.
+func (r *run) parse(token string, s *keySource, ring keyring) (*readToken, *verdict) {
 	if known := r.parsed[token]; known != nil {
 		return known, nil
 	}
-	jwt, no := parse(token)
-	if no == nil {
-		r.parsed[token] = jwt
+	if len(token) > maxToken {
+		return nil, fail(apim.TokenTooLong, "", "at most 250 KB")
 	}
-	return jwt, no
+	t := &readToken{digest: sha256.Sum256([]byte(token))}
+	if known, ok := s.proofs.known(ring.from, t.digest); ok {
+		t.jwt, t.source, t.by = known.Again(token), s, ring.from
+	} else {
+		jwt, no := parse(token)
+		if no != nil {
+			return nil, no
+		}
+		t.jwt = jwt
+	}
+	r.parsed[token] = t
+	return t, nil
 }
 
 // parse reads a token without believing it.
 func parse(token string) (*expr.Jwt, *verdict) {
-	if len(token) > maxToken {
-		return nil, fail(apim.TokenTooLong, "", "at most 250 KB")
-	}
 	switch strings.Count(token, ".") {
 	case 2:
 	case 4:
@@ -236,9 +259,12 @@ func readHeader(token string) (h header, ok bool) {
 
 // signature verifies the token with the keys its kid names, or with every key
 // when none has that name.
-func (v *validateJWT) signature(r *run, token string, ring keyring) (*verdict, error) {
-	proof := sha256.Sum256([]byte(token))
-	if v.source.proofs.known(ring.from, proof) {
+func (v *validateJWT) signature(r *run, token string, read *readToken, ring keyring) (*verdict, error) {
+	if read.verified(v.source, ring.from) {
+		return nil, nil
+	}
+	if _, known := v.source.proofs.known(ring.from, read.digest); known {
+		read.source, read.by = v.source, ring.from
 		return nil, nil
 	}
 	h, ok := readHeader(token)
@@ -276,7 +302,8 @@ func (v *validateJWT) signature(r *run, token string, ring keyring) (*verdict, e
 		}
 		return no, nil
 	}
-	v.source.proofs.keep(ring.from, proof)
+	v.source.proofs.keep(ring.from, read.digest, read.jwt)
+	read.source, read.by = v.source, ring.from
 	return nil, nil
 }
 

@@ -67,6 +67,22 @@ func ParseJwt(token string) (*Jwt, error) {
 		ExpirationTime: numericDate(payload["exp"]), IssuedAt: numericDate(payload["iat"]), NotBefore: numericDate(payload["nbf"]),
 		Raw: token,
 	}
+	j.show()
+	return j, nil
+}
+
+// Again returns a token that was read before, for another evaluation: what it
+// holds is shared, since nothing changes it; how expressions see it is not.
+func (j *Jwt) Again(raw string) *Jwt {
+	again := *j
+	again.Raw = raw
+	again.show()
+	return &again
+}
+
+// show makes what expressions see of the claims.
+func (j *Jwt) show() {
+	claims := j.Claims
 	j.shown = &dict{joins: true, fixed: true, look: func(name string) (Value, bool) {
 		values, ok := claims[name]
 		return texts(values), ok
@@ -75,7 +91,6 @@ func ParseJwt(token string) (*Jwt, error) {
 			d.set(name, texts(values))
 		}
 	}}
-	return j, nil
 }
 
 // parseSegment decodes base64url without padding and a JSON object whose
