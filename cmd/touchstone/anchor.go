@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,7 +25,7 @@ type anchorFlags struct {
 	AuditRegion  string   `name:"audit-s3-region" default:"us-east-1" help:"Region of the buckets."`
 	AuditKeep    int      `name:"audit-s3-days" default:"3650" help:"For how many days a checkpoint is locked. Nobody can shorten it."`
 	AuditWebhook []string `help:"Address that entries are posted to as JSON Lines, at least once each; an Authorization header may follow after a space." placeholder:"URL"`
-	AuditSyslog  []string `help:"Receiver of entries as CEF over syslog on TCP." placeholder:"HOST:PORT"`
+	AuditSyslog  []string `help:"Receiver of entries as CEF over syslog: tls://HOST:PORT (RFC 5425), or HOST:PORT for plain TCP on the same machine." placeholder:"ADDRESS"`
 	AuditWitness []string `help:"Witness that cosigns checkpoints: its address and its key, with a space between." placeholder:"URL KEY"`
 }
 
@@ -39,7 +40,11 @@ func (f anchorFlags) sinks() []audit.Sink {
 		sinks = append(sinks, audit.Webhook{URL: url, Authorization: strings.TrimSpace(authorization), Client: &http.Client{Timeout: anchorBound}})
 	}
 	for _, address := range f.AuditSyslog {
-		sinks = append(sinks, audit.Syslog{Address: address})
+		sink := audit.Syslog{Address: address}
+		if host, ok := strings.CutPrefix(address, "tls://"); ok {
+			sink = audit.Syslog{Address: host, TLS: &tls.Config{MinVersion: tls.VersionTLS12}}
+		}
+		sinks = append(sinks, sink)
 	}
 	return sinks
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/touchstone-id/touchstone/pkg/audit/record"
@@ -185,51 +184,6 @@ func Checkpoints(ctx context.Context, q postgres.Querier, w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// Check compares the record in the database with itself and with its
-// checkpoints: every entry with its leaf, every leaf with the tree, every
-// checkpoint with its signature, and that no entry is without a place for longer
-// than the sequencer takes. It returns how many entries there are; an error of
-// type *record.Fault names the first that is wrong.
-func Check(ctx context.Context, q postgres.Querier) (int64, error) {
-	key, err := Key(ctx, q)
-	if err != nil || key == "" {
-		return 0, err
-	}
-	verifier, err := note.NewVerifier(key)
-	if err != nil {
-		return 0, fmt.Errorf("the record's key: %w", err)
-	}
-	rows, err := q.Query(ctx, `select note from audit_checkpoint order by size`)
-	if err != nil {
-		return 0, fmt.Errorf("check the record: %w", err)
-	}
-	notes, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return 0, fmt.Errorf("check the record: %w", err)
-	}
-	var checkpoints []record.Checkpoint
-	for _, text := range notes {
-		c, err := record.OpenCheckpoint([]byte(text), verifier)
-		if err != nil {
-			return 0, err
-		}
-		checkpoints = append(checkpoints, c)
-	}
-	var lost int
-	err = q.QueryRow(ctx, `
-		select count(*) from audit_entry e where not exists (select from audit_leaf where entry_id = e.id) and not exists (select from audit_pending where entry_id = e.id)`).Scan(&lost)
-	if err != nil {
-		return 0, fmt.Errorf("check the record: %w", err)
-	}
-	if lost > 0 {
-		return 0, fmt.Errorf("%d entries were put in beside the log", lost)
-	}
-	reader, writer := io.Pipe()
-	go func() { writer.CloseWithError(Export(ctx, q, writer, true)) }()
-	defer reader.Close()
-	return record.VerifyExport(reader, checkpoints)
 }
 
 // Erase takes the personal part out of every entry about a person. What stays

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -177,9 +178,14 @@ func (h Webhook) Send(ctx context.Context, batch []record.Line) error {
 	return nil
 }
 
-// Syslog sends entries as CEF over TCP, framed by their length (RFC 6587 section
-// 3.4.1), with the header of RFC 5424.
-type Syslog struct{ Address string }
+// Syslog sends entries as CEF over TLS (RFC 5425) or TCP, framed by their length
+// (RFC 6587 section 3.4.1), with the header of RFC 5424.
+type Syslog struct {
+	Address string
+	// TLS, when not nil, says whom to trust; nil is plain TCP, for a receiver on
+	// the same machine.
+	TLS *tls.Config
+}
 
 // Name is the receiver's address.
 func (s Syslog) Name() string { return "syslog " + s.Address }
@@ -188,7 +194,11 @@ func (s Syslog) Name() string { return "syslog " + s.Address }
 // the receiver kept; closing without an error is the best it has.
 func (s Syslog) Send(ctx context.Context, batch []record.Line) error {
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", s.Address)
+	dial := d.DialContext
+	if s.TLS != nil {
+		dial = (&tls.Dialer{Config: s.TLS}).DialContext
+	}
+	conn, err := dial(ctx, "tcp", s.Address)
 	if err != nil {
 		return err
 	}

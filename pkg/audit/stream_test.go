@@ -3,6 +3,8 @@ package audit_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -99,4 +101,45 @@ func TestSyslogCarriesCEF(t *testing.T) {
 			t.Errorf("%q lacks %q", message, want)
 		}
 	}
+}
+
+func TestSyslogOverTLSKnowsItsReceiver(t *testing.T) {
+	w := newWorld(t)
+	certified := httptest.NewTLSServer(http.NotFoundHandler())
+	defer certified.Close()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", certified.TLS)
+	w.must(err)
+	defer listener.Close()
+	received := make(chan string)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			text, _ := io.ReadAll(conn)
+			conn.Close()
+			received <- string(text)
+		}
+	}()
+	roots := x509.NewCertPool()
+	roots.AddCert(certified.Certificate())
+	w.act(1, "ada")
+	w.step()
+	send := func(config *tls.Config) error {
+		_, err := audit.NewStream(w.pool, zerolog.Nop(), audit.Syslog{Address: listener.Addr().String(), TLS: config}).Step(context.Background())
+		return err
+	}
+	if err := send(&tls.Config{}); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("an unknown receiver: %v", err)
+	}
+	if text := <-received; text != "" {
+		t.Errorf("an unknown receiver read %q", text)
+	}
+	done := make(chan error, 1)
+	go func() { done <- send(&tls.Config{RootCAs: roots}) }()
+	if text := <-received; !strings.Contains(text, "CEF:0|Touchstone|Touchstone|1|session.signed_in|") {
+		t.Errorf("received %q", text)
+	}
+	w.must(<-done)
 }

@@ -46,7 +46,7 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 	if c.Size, err = strconv.ParseInt(lines[1], 10, 64); err != nil || c.Size < 0 || strconv.FormatInt(c.Size, 10) != lines[1] {
 		return Checkpoint{}, fmt.Errorf("checkpoint: size %q", lines[1])
 	}
-	root, err := base64.StdEncoding.DecodeString(lines[2])
+	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
 	if err != nil || len(root) != tlog.HashSize {
 		return Checkpoint{}, errors.New("checkpoint: root hash")
 	}
@@ -58,6 +58,10 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 func OpenCheckpoint(signed []byte, verifier note.Verifier) (Checkpoint, error) {
 	n, err := note.Open(signed, note.VerifierList(verifier))
 	if err != nil {
+		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
+	}
+	// The library reads more than one encoding of a signature; a stored one is compared byte for byte.
+	if _, err := base64.StdEncoding.Strict().DecodeString(n.Sigs[0].Base64); err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
 	}
 	c, err := ParseCheckpoint(n.Text)
