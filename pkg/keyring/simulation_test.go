@@ -16,6 +16,13 @@ import (
 // apimRetry is how often API Management fetches again for a kid that it does not know.
 const apimRetry = 5 * time.Minute
 
+// What gateways and caches do does not follow from our constants: the hour is API
+// Management's, and the five minutes are the max-age that the provider sends.
+const (
+	apimCache   = time.Hour
+	sharedCache = 5 * time.Minute
+)
+
 // gateway caches key sets by API Management's rules: a fetch an hour, and one
 // more for an unknown kid at most every five minutes.
 type gateway struct {
@@ -24,7 +31,7 @@ type gateway struct {
 	retried time.Time
 	// flooded gateways have their retry taken by a stranger who sends unknown kids.
 	flooded bool
-	// cached gateways fetch through a cache that keeps what it has for httpCache.
+	// cached gateways fetch through a cache that keeps what it has for sharedCache.
 	cached bool
 }
 
@@ -77,7 +84,7 @@ func (s *simulation) answering() *replica {
 // fetch gets the key set as the gateway does; it keeps what it has when nobody answers.
 func (s *simulation) fetch(g *gateway) {
 	var body []byte
-	if g.cached && s.now.Sub(s.cachedAt) < httpCache {
+	if g.cached && s.now.Sub(s.cachedAt) < sharedCache {
 		body = s.cache
 	} else if r := s.answering(); r != nil {
 		d, err := r.JWKS()
@@ -216,7 +223,7 @@ func (s *simulation) step(busy bool) {
 		}
 	}
 	for _, g := range s.gateways {
-		if s.now.Sub(g.fetched) >= gatewayCache {
+		if s.now.Sub(g.fetched) >= apimCache {
 			s.fetch(g)
 		}
 	}
@@ -318,9 +325,9 @@ func (s *simulation) rest(d time.Duration) {
 		s.fetch(g)
 	}
 	s.now = s.now.Add(d)
-	s.cachedAt = s.now.Add(-time.Duration(s.random.Int64N(int64(httpCache))))
+	s.cachedAt = s.now.Add(-time.Duration(s.random.Int64N(int64(sharedCache))))
 	for _, g := range s.gateways {
-		g.fetched = s.now.Add(-time.Duration(s.random.Int64N(int64(gatewayCache))))
+		g.fetched = s.now.Add(-time.Duration(s.random.Int64N(int64(apimCache))))
 	}
 }
 
