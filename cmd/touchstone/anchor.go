@@ -26,11 +26,15 @@ type anchorFlags struct {
 	AuditKeep    int      `name:"audit-s3-days" default:"3650" help:"For how many days a checkpoint is locked. Nobody can shorten it."`
 	AuditWebhook []string `help:"Address that entries are posted to as JSON Lines, at least once each; an Authorization header may follow after a space." placeholder:"URL"`
 	AuditSyslog  []string `help:"Receiver of entries as CEF over syslog: tls://HOST:PORT (RFC 5425), or HOST:PORT for plain TCP on the same machine." placeholder:"ADDRESS"`
+	AuditRetain  int      `name:"audit-retain-days" help:"After how many days entries of the record lose their personal part; by default never. Proofs stay valid." placeholder:"DAYS"`
 	AuditWitness []string `help:"Witness that cosigns checkpoints: its address and its key, with a space between." placeholder:"URL KEY"`
 }
 
 // anchorBound is how long one call to an anchor may take.
 const anchorBound = 10 * time.Second
+
+// retain is the age at which entries lose their personal part.
+func (f anchorFlags) retain() time.Duration { return time.Duration(f.AuditRetain) * 24 * time.Hour }
 
 // sinks reads where entries are streamed to.
 func (f anchorFlags) sinks() []audit.Sink {

@@ -114,7 +114,7 @@ func (c *devCommand) Run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	s, err := server.New(ctx, server.Options{Issuer: issuer, DatabaseURL: database, SealingKey: key, TrustName: c.trustName(), Trust: text, ApplyTrust: true, Development: true,
-		Metadata: metadata, Anchors: anchors, Sinks: c.sinks(), Log: log, Playground: playground(t, gatewayURL, tokens.Handler(frontend.BenchPath))})
+		Metadata: metadata, Anchors: anchors, Sinks: c.sinks(), Retain: c.retain(), Log: log, Playground: playground(t, gatewayURL, tokens.Handler(frontend.BenchPath))})
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ tr { break-inside: avoid; } thead { display: table-header-group; } pre { backgro
 {{end}}</tbody></table>
 {{range .Chapters}}<h2>{{.Title}}</h2>
 {{if .Entries}}<table><thead><tr><th>When</th><th>Action</th><th>Outcome</th><th>Person</th><th>Client</th><th>Details</th><th>Entry</th></tr></thead><tbody>
-{{range .Entries}}<tr><td>{{instant .At}}</td><td>{{.Action}}</td><td>{{.Outcome}}{{if .Reason}} ({{.Reason}}){{end}}</td><td>{{.UserID}}{{if .Actor}}<br>by {{.Actor}}{{end}}</td><td>{{.ClientID}}</td><td>{{range $k, $v := .Details}}{{$k}}: {{$v}}<br>{{end}}</td><td class="quiet">{{.ID}}</td></tr>
+{{range .Entries}}<tr><td>{{instant .At}}</td><td>{{.Action}}</td><td>{{.Outcome}}{{if .Reason}} ({{.Reason}}){{end}}</td><td>{{with index $.People .UserID}}{{.}}{{else}}{{.UserID}}{{end}}{{if .Actor}}<br>by {{with index $.People .Actor}}{{.}}{{else}}{{.Actor}}{{end}}{{end}}</td><td>{{.ClientID}}</td><td>{{range $k, $v := .Details}}{{$k}}: {{$v}}<br>{{end}}</td><td class="quiet">{{.ID}}</td></tr>
 {{end}}</tbody></table>{{else}}<p class="quiet">Nothing in this period.</p>{{end}}
 {{end}}<h2>Failed and refused</h2>
 {{if .Refusals}}<table><thead><tr><th>Action</th><th>Reason</th><th>Times</th></tr></thead><tbody>

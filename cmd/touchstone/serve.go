@@ -128,7 +128,7 @@ func (c *serveCommand) Run(ctx context.Context, out io.Writer) error {
 	if options.Anchors, err = c.anchors(); err != nil {
 		return err
 	}
-	options.Sinks = c.sinks()
+	options.Sinks, options.Retain = c.sinks(), c.retain()
 	s, err := server.New(ctx, options)
 	if err != nil {
 		return err

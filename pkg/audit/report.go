@@ -15,6 +15,8 @@ import (
 // CC7; ISO/IEC 27001:2022 Annex A 5.15 to 5.18, 8.2, 8.5, 8.15, 8.24).
 type Report struct {
 	From, To, MadeAt time.Time
+	// People names the people in the entries, by id, who are still known.
+	People map[string]string
 	// Access lists who has access now, and by which authenticators.
 	Access []Access
 	// Chapters hold the period's entries by what they are about.
@@ -63,13 +65,21 @@ var chapters = []struct {
 	{"Joiners and leavers", []Action{UserInvited, UserSuspended, UserResumed, UserGrouped, PersonErased}},
 	{"Life cycle of passkeys", []Action{CredentialRegistered, CredentialRenamed, CredentialRemoved, CredentialQuarantined, CredentialRejudged, CredentialReleased, FleetRejudged}},
 	{"Policy changes, with who applied them", []Action{TrustApplied, MetadataLoaded, ClientsDeclared, ClientCreated, ClientChanged, ClientDeleted}},
-	{"Signing keys", []Action{KeyCreated, KeyActivated, KeyRetired}},
+	{"Signing keys", []Action{KeyCreated, KeyActivated, KeyRetired, KeyDemanded, KeyWithdrawn, KeysResealed}},
 }
 
 // NewReport gathers the evidence about a period. It checks the whole record.
 func NewReport(ctx context.Context, q postgres.Querier, from, to, now time.Time) (Report, error) {
-	r := Report{From: from, To: to, MadeAt: now}
-	rows, err := q.Query(ctx, `
+	r := Report{From: from, To: to, MadeAt: now, People: map[string]string{}}
+	var id, name string
+	rows, err := q.Query(ctx, `select id::text, name from account`)
+	if err == nil {
+		_, err = pgx.ForEachRow(rows, []any{&id, &name}, func() error { r.People[id] = name; return nil })
+	}
+	if err != nil {
+		return r, fmt.Errorf("report: %w", err)
+	}
+	rows, err = q.Query(ctx, `
 		select a.name as person, a.status, array(select group_name from account_group g where g.user_id = a.id order by 1) as groups,
 			array(select c.nickname || case when c.model <> '' then ' (' || c.model || ')' else '' end || case when c.quarantined_at is not null then ', quarantined' else '' end
 				from credential c where c.user_id = a.id and c.removed_at is null order by c.created_at) as authenticators

@@ -66,6 +66,9 @@ type Options struct {
 	Anchors func(*pgxpool.Pool) []audit.Anchor
 	// Sinks are where the record is streamed to.
 	Sinks []audit.Sink
+	// Retain is the age at which entries of the record lose their personal part;
+	// zero is never.
+	Retain time.Duration
 	// Now is the clock; nil is the system's.
 	Now func() time.Time
 }
@@ -225,6 +228,9 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	go s.sequencer.Run(ctx)
 	go s.anchors.Run(ctx)
 	go audit.NewStream(s.Pool, s.options.Log, s.options.Sinks...).Run(ctx)
+	if s.options.Retain > 0 {
+		go audit.NewRetention(s.Log, s.options.Retain, s.options.Log, s.options.Now).Run(ctx)
+	}
 	go s.sweep(ctx)
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	stopped := make(chan error, 1)
