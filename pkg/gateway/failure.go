@@ -38,7 +38,7 @@ type policy struct {
 
 // locate tells an error where it came from; an inner policy has done so before.
 func (p policy) locate(err error) error {
-	if errors.Is(err, errAnswered) {
+	if errors.Is(err, errAnswered) || errors.Is(err, errAbandoned) {
 		return err
 	}
 	var f *failure

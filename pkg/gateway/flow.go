@@ -36,7 +36,7 @@ func compileRetry(c *compiler, e apim.Element, p *policy) {
 		}
 		for attempt := 0; ; attempt++ {
 			fault := r.execute(inner)
-			if errors.Is(fault, errAnswered) {
+			if errors.Is(fault, errAnswered) || errors.Is(fault, errAbandoned) {
 				return fault
 			}
 			var f *failure
@@ -135,41 +135,6 @@ func compileLimitConcurrency(c *compiler, e apim.Element, p *policy) {
 		}
 		defer r.gateway.slots.leave(name)
 		return r.execute(inner)
-	}
-}
-
-// waitable are the policies that wait may hold.
-var waitable = []string{"send-request", "cache-lookup-value", "choose"}
-
-// compileWait compiles wait. Its policies run one after the other: all of them,
-// or for any only the first that succeeds. What they leave is the same as when
-// they run at once.
-func compileWait(c *compiler, e apim.Element, p *policy) {
-	how := c.attribute(e, "for", "all")
-	for _, child := range e.Children {
-		known := false
-		for _, name := range waitable {
-			known = known || child.Name == name
-		}
-		if !known {
-			c.fault(child, "cannot stand in <wait>; %s can", strings.Join(waitable, ", "))
-		}
-	}
-	inner := c.policies(e.Children)
-	p.act = func(r *run) error {
-		text, err := how.text(r)
-		if err != nil {
-			return err
-		}
-		if text != "any" {
-			return r.execute(inner)
-		}
-		for _, q := range inner {
-			if err = r.execute([]policy{q}); err == nil || errors.Is(err, errAnswered) {
-				return err
-			}
-		}
-		return err
 	}
 }
 

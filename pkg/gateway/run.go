@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -56,6 +57,9 @@ type run struct {
 	// seen and requested are what expressions see.
 	seen      *expr.Context
 	requested *expr.Request
+	// turn and calls are set while a wait runs.
+	turn  *sync.Mutex
+	calls context.Context
 	// after are done when the response is known.
 	after []func()
 }

@@ -63,6 +63,9 @@ func (s *sendRequest) act(r *run) error {
 		return err
 	}
 	answer, err := s.call(r)
+	if r.calls != nil && r.calls.Err() != nil {
+		return errAbandoned
+	}
 	if err != nil && !ignore {
 		return err
 	}
@@ -86,7 +89,12 @@ func (s *sendRequest) call(r *run) (*expr.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.client.Context(), timeout)
+	defer r.yield()()
+	within := r.client.Context()
+	if r.calls != nil {
+		within = r.calls
+	}
+	ctx, cancel := context.WithTimeout(within, timeout)
 	defer cancel()
 	answer, err := r.gateway.sender.Do(request.WithContext(ctx))
 	if err != nil {
