@@ -140,7 +140,7 @@ func (m Manifest) entries(files map[string][]byte, verifier note.Verifier, s *st
 		}
 	}
 	slices.Sort(names)
-	signedIn := false
+	registered, signedIn := false, false
 	for _, name := range names {
 		var p record.Proof
 		if err := json.Unmarshal(files[name], &p); err != nil {
@@ -150,14 +150,26 @@ func (m Manifest) entries(files map[string][]byte, verifier note.Verifier, s *st
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		signedIn = signedIn || leaf.Action == "session.signed_in" && leaf.Outcome == "done" && p.Line.Personal != nil && p.Line.Personal.Session == m.Session
+		if part := p.Line.Personal; part != nil && leaf.Outcome == "done" {
+			registered = registered || leaf.Action == "credential.registered" && part.Credential == m.Authentication.AuthenticatorID && near(leaf.At, m.Registration.RegisteredAt)
+			signedIn = signedIn || leaf.Action == "session.signed_in" && part.Session == m.Session && near(leaf.At, m.Authentication.AuthTime)
+		}
 		s.tell("%s: %s, %s; entry %d of %d in the log of %s.", day(leaf.At), leaf.Action, leaf.Outcome, p.Line.Index, c.Size, c.Origin)
 	}
-	if !signedIn {
-		return errors.New("no entry of the record proves the sign-in itself")
+	switch {
+	case !registered:
+		return errors.New("no entry of the record proves the registration of this passkey at that time")
+	case !signedIn:
+		return errors.New("no entry of the record proves the sign-in itself at that time")
 	}
 	return nil
 }
+
+// entryWithin is how far an entry's time, the database's, may be from the
+// replica's that it is about.
+const entryWithin = time.Minute
+
+func near(a, b time.Time) bool { return a.Sub(b).Abs() <= entryWithin }
 
 // unpack reads the files of an archive, within bounds.
 func unpack(archive []byte) (map[string][]byte, error) {

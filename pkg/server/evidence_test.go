@@ -95,6 +95,17 @@ func TestOneTokenIsProvedYearsLater(t *testing.T) {
 	swap := func(from, to string) func(string) string {
 		return func(text string) string { return strings.Replace(text, from, to, 1) }
 	}
+	shift := func(member string) func(string) string {
+		return func(text string) string {
+			before, rest, _ := strings.Cut(text, `"`+member+`": "`)
+			at, rest, _ := strings.Cut(rest, `"`)
+			instant, err := time.Parse(time.RFC3339Nano, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return before + `"` + member + `": "` + instant.Add(-2*time.Minute).Format(time.RFC3339Nano) + `"` + rest
+		}
+	}
 	for _, tt := range []struct {
 		name, file string
 		change     func(string) string
@@ -108,6 +119,20 @@ func TestOneTokenIsProvedYearsLater(t *testing.T) {
 		{"another challenge", "manifest.json", swap(`"challenge": "`, `"challenge": "A`), "do not verify"},
 		{"another issuer", "manifest.json", swap(w.http.URL, "http://localhost:1"), "do not verify"},
 		{"another time of sign-in", "manifest.json", swap(`"auth_time": "20`, `"auth_time": "19`), ""},
+		{"an altered signature", "manifest.json", swap(`"signature": "`, `"signature": "AAAA`), "do not verify"},
+		{"another attestation", "manifest.json", swap(`"attestation_object": "`, `"attestation_object": "AAAA`), "do not verify"},
+		{"another client data", "manifest.json", swap(`"client_data": "`, `"client_data": "AAAA`), "do not verify"},
+		{"another credential", "manifest.json", swap(`"credential_id": "`, `"credential_id": "AAAA`), "do not verify"},
+		{"another person", "manifest.json", swap(`"user_handle": "`, `"user_handle": "AAAA`), "do not verify"},
+		{"another time of registration", "manifest.json", shift("registered_at"), "proves the registration"},
+		{"another minute of sign-in", "manifest.json", shift("auth_time"), "proves the sign-in"},
+		{"minutes off in both", "manifest.json", func(text string) string { return shift("auth_time")(shift("registered_at")(text)) }, "no entry of the record proves"},
+		{"another session", "manifest.json", swap(`"session": "`, `"session": "x`), "no entry of the record proves"},
+		{"another metadata number", "manifest.json", swap(`"metadata": "1"`, `"metadata": "2"`), "metadata no. 1"},
+		{"another root", "manifest.json", swap(`"roots": "-----BEGIN`, `"roots": "-----BEGAN`), "metadata of test"},
+		{"another checkpoint", "entries/", swap(`/audit\n`, `/audit\n1`), "checkpoint"},
+		{"another place", "entries/", swap(`"index":`, `"index":1`), "not in the log"},
+		{"another person in an entry", "entries/", swap(`"personal":{"user_id":"`, `"personal":{"user_id":"x`), "personal part"},
 		{"an altered entry", "entries/", swap(`"outcome":"done"`, `"outcome":"refused"`), "not the one that was logged"},
 		{"no entries", "entries/", func(string) string { return "" }, "no entry of the record proves"},
 	} {
