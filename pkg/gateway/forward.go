@@ -17,10 +17,9 @@ const defaultTimeout = 300 * time.Second
 
 // compileForwardRequest compiles forward-request.
 func compileForwardRequest(c *compiler, e apim.Element, p *policy) {
-	c.unimplemented(e, "continue-timeout", "http-version", "buffer-response")
-	if yes, _ := apim.Bool(e.Value("fail-on-error-status-code")); yes {
-		c.fault(e, "fail-on-error-status-code is not implemented by this gateway")
-	}
+	// buffer-response changes nothing here: answers stream, and are read when asked for.
+	c.unimplemented(e, "continue-timeout", "http-version")
+	fails, _ := apim.Bool(e.Value("fail-on-error-status-code"))
 	if _, both := e.Attribute("timeout-ms"); both && e.Value("timeout") != "" {
 		c.fault(e, "timeout and timeout-ms exclude each other")
 	}
@@ -39,7 +38,10 @@ func compileForwardRequest(c *compiler, e apim.Element, p *policy) {
 		if err != nil {
 			return err
 		}
-		return r.forward(timeout, follow)
+		if err = r.forward(timeout, follow); err != nil || !fails || r.response.status < http.StatusBadRequest {
+			return err
+		}
+		return refused(http.StatusInternalServerError, "BackendConnectionFailure", fmt.Sprintf("The backend answered %d.", r.response.status), "Internal server error")
 	}
 }
 
