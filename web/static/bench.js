@@ -25,8 +25,7 @@ export function startBench({ bench, read, mine }) {
 			$("pastedjson").textContent = JSON.stringify({ header, payload }, null, 2);
 			$("pastedraw").hidden = false;
 		} catch {
-			$("unread").textContent = "This cannot be decoded as a JWT: it has to be three parts of base64url with dots between.";
-			$("unread").hidden = false;
+			show($("unread"), "This cannot be decoded as a JWT: it has to be three parts of base64url with dots between.", "bad");
 		}
 	}
 
@@ -42,8 +41,7 @@ export function startBench({ bench, read, mine }) {
 
 	function complain(text) {
 		$("judgements").hidden = true;
-		$("unread").textContent = text;
-		$("unread").hidden = false;
+		show($("unread"), text, "bad");
 	}
 
 	function present(token, judgements) {
