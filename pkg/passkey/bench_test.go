@@ -23,11 +23,11 @@ import (
 // answer's bytes to the verdict on its signature.
 func BenchmarkVerifyLogin(b *testing.B) {
 	rp := anyone(b)
-	creation, registration, err := rp.library.BeginRegistration(person{User: someone}, webauthn.WithCredentialParameters(algorithms))
+	creation, registration, err := rp.webauthn.BeginRegistration(person{User: someone}, webauthn.WithCredentialParameters(algorithms))
 	if err != nil {
 		b.Fatal(err)
 	}
-	request, session, err := rp.library.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+	request, session, err := rp.webauthn.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func BenchmarkVerifyLogin(b *testing.B) {
 func BenchmarkVerifyRegistration(b *testing.B) {
 	w := newWorld(b)
 	w.trustModel("UPDATE_AVAILABLE", w.vendor.Certificate)
-	creation, session, err := w.rp.library.BeginRegistration(person{User: someone}, webauthn.WithCredentialParameters(algorithms))
+	creation, session, err := w.rp.webauthn.BeginRegistration(person{User: someone}, webauthn.WithCredentialParameters(algorithms))
 	if err != nil {
 		b.Fatal(err)
 	}

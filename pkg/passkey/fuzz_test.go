@@ -72,7 +72,7 @@ func FuzzAttestationStatements(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	creation, session, err := rp.library.BeginRegistration(person{User: someone}, webauthn.WithCredentialParameters(algorithms))
+	creation, session, err := rp.webauthn.BeginRegistration(person{User: someone}, webauthn.WithCredentialParameters(algorithms))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 
 // OfferLogin starts an assertion with a discoverable credential: no account is named.
 func (rp *RelyingParty) OfferLogin(ctx context.Context, q postgres.Querier, now time.Time, browser []byte) (Offer, error) {
-	request, session, err := rp.library.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+	request, session, err := rp.webauthn.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		return Offer{}, fmt.Errorf("begin login: %w", err)
 	}
@@ -165,7 +165,7 @@ func (rp *RelyingParty) verifyLogin(session webauthn.SessionData, parsed *protoc
 		Authenticator: webauthn.Authenticator{AAGUID: aaguid[:], SignCount: uint32(s.signCount)}}
 	owner := person{s.user, []webauthn.Credential{known}}
 	handler := func(_, _ []byte) (webauthn.User, error) { return owner, nil }
-	_, library, err := rp.library.ValidatePasskeyLogin(handler, session, parsed)
+	_, library, err := rp.webauthn.ValidatePasskeyLogin(handler, session, parsed)
 	if err != nil {
 		return nil, refusal(err, denial.ResponseInvalid)
 	}

@@ -58,7 +58,7 @@ type Options struct {
 // RelyingParty runs ceremonies. It is safe for concurrent use.
 type RelyingParty struct {
 	options Options
-	library *webauthn.WebAuthn
+	webauthn *webauthn.WebAuthn
 }
 
 // New returns a relying party. It is an error when the origin is not one as

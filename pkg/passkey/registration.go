@@ -31,7 +31,7 @@ func (rp *RelyingParty) OfferRegistration(ctx context.Context, q postgres.Querie
 	if err != nil {
 		return Offer{}, err
 	}
-	creation, session, err := rp.library.BeginRegistration(person{User: u},
+	creation, session, err := rp.webauthn.BeginRegistration(person{User: u},
 		webauthn.WithCredentialParameters(algorithms), webauthn.WithExclusions(exclude),
 		webauthn.WithConveyancePreference(rp.conveyance()),
 		webauthn.WithExtensions(webauthn.WithExtensionCredProps()))
@@ -109,7 +109,7 @@ func (rp *RelyingParty) verifyRegistration(u account.User, session webauthn.Sess
 	if err != nil {
 		return accepted{}, err
 	}
-	library, err := rp.library.CreateCredential(person{User: u}, session, parsed)
+	library, err := rp.webauthn.CreateCredential(person{User: u}, session, parsed)
 	if err != nil {
 		return accepted{}, refusal(err, denial.ResponseInvalid)
 	}
