@@ -57,7 +57,7 @@ type Options struct {
 
 // RelyingParty runs ceremonies. It is safe for concurrent use.
 type RelyingParty struct {
-	options Options
+	options  Options
 	webauthn *webauthn.WebAuthn
 }
 
