@@ -27,6 +27,7 @@ import (
 	"github.com/touchstone-id/touchstone/pkg/frontend"
 	"github.com/touchstone-id/touchstone/pkg/passkey/passkeytest"
 	"github.com/touchstone-id/touchstone/pkg/postgres/pgtest"
+	"github.com/touchstone-id/touchstone/pkg/secret"
 )
 
 const (
@@ -358,7 +359,7 @@ func TestEnrolmentLink(t *testing.T) {
 	w := newWorld(t)
 	w.enrolled()
 	second := w.browser()
-	for _, tt := range []struct{ name, link, want string }{{"used", w.link, "invitation_spent"}, {"forged", "A" + w.link[1:], "invitation_unknown"}, {"empty", "", "invitation_unknown"}} {
+	for _, tt := range []struct{ name, link, want string }{{"used", w.link, "invitation_spent"}, {"forged", secret.New().Reveal(), "invitation_unknown"}, {"empty", "", "invitation_unknown"}} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, path := range []string{"/enrol/invitation", "/enrol/options"} {
 				if status, out := second.post(path, map[string]any{"link": tt.link}); out["reason"] != tt.want || status < 400 {
